@@ -1,0 +1,62 @@
+# make demo, make test: each works from a bare Python and nothing else.
+# PYTHON=python3.13 make test   chooses the interpreter (3.11 gets ctapipe 0.28).
+
+PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+ifeq ($(VERSION),)
+$(error "$(PYTHON) does not run; choose an interpreter with PYTHON=...")
+endif
+VENV := .venv-$(VERSION)
+BIN := $(VENV)/bin
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+export OMP_NUM_THREADS ?= 1
+export NUMBA_NUM_THREADS ?= 1
+
+.PHONY: help demo test docs lint bench clean
+
+help:
+	@echo "make demo   process a small file, print events, draw a figure"
+	@echo "make test   run the tests"
+	@echo "make docs   build the documentation into docs/_build/html"
+	@echo "make lint   ruff check and ruff format --check"
+	@echo "make bench  run the benchmarks"
+	@echo "PYTHON=python3.13 make ...  chooses the interpreter (now: $(PYTHON), $(VERSION))"
+
+# Stamps are newer than setup.cfg when the environment may be reused.
+$(VENV)/.created:
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/.run: setup.cfg $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --editable ".[irf]"
+	@touch $@
+
+$(VENV)/.tests: setup.cfg $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --editable ".[tests]"
+	@touch $@
+
+$(VENV)/.docs: setup.cfg $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --editable ".[docs,irf]"
+	@touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.tests
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+
+lint: $(VENV)/.tests
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+bench: $(VENV)/.tests
+	@set -e; for script in benchmarks/bench_*.py; do $(BIN)/python $$script; done
+
+clean:
+	rm -rf .venv-*/ build dist docs/_build docs/api docs/auto_examples *.egg-info

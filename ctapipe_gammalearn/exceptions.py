@@ -1,0 +1,41 @@
+"""All error classes of the package; each message is one line: where, what, what to do."""
+
+__all__ = [
+    "CheckpointError",
+    "DeviceError",
+    "GammaLearnError",
+    "LatticeError",
+    "ModelFileError",
+    "ModelMismatch",
+    "OutOfMemory",
+]
+
+
+class GammaLearnError(ValueError):
+    """Base of all errors that a user can cause and mend."""
+
+
+class LatticeError(GammaLearnError):
+    """Pixel positions that are no regular lattice, or not the expected one."""
+
+
+class ModelFileError(GammaLearnError):
+    """A model file that is damaged, foreign or incomplete."""
+
+
+class ModelMismatch(GammaLearnError):
+    """A sound model that does not fit the data: other camera, missing channel."""
+
+
+class CheckpointError(GammaLearnError):
+    """A GammaLearn checkpoint that cannot be converted."""
+
+
+class DeviceError(GammaLearnError):
+    """A device that is not there, or an engine that does not run on it."""
+
+
+class OutOfMemory(GammaLearnError):
+    """Not even a batch of one image fits into memory."""
+
+    exit_code = 71

@@ -1,0 +1,206 @@
+"""The predictor: arrays in, arrays out, no ctapipe."""
+
+import contextlib
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..exceptions import DeviceError, LatticeError, ModelMismatch, OutOfMemory
+from ..lattice import match_positions
+from ..nn import GammaPhysNet
+from ..weights import read_model
+from .channels import network_input
+from .device import PRECISIONS, is_out_of_memory, number_of_threads, resolve_device
+from .targets import physical
+
+__all__ = ["Predictor"]
+
+log = logging.getLogger(__name__)
+
+#: default number of images per forward pass
+BATCH_SIZE = {"cpu": 32, "cuda": 256}
+
+
+class Predictor:
+    """A model file ready to run.
+
+    Parameters
+    ----------
+    model : path or ctapipe_gammalearn.weights.Model
+    device : {"auto", "cpu", "cuda", "cuda:n"}
+    engine : {"auto", "raster", "gather", "indexedconv"}
+        All give the same numbers; "auto" is the fastest.
+    precision : {"float32", "float64", "bfloat16"}
+        bfloat16 is not exact: about 1 % on the outputs.
+    batch_size : int, optional
+        Images per forward pass; default 32 on a CPU, 256 on a GPU.  Halved when memory
+        runs out.
+    n_threads : int, optional
+        torch threads on a CPU; default: what torch is set to.
+
+    Attributes
+    ----------
+    card : ModelCard
+    lattice : CameraLattice
+    device : torch.device
+    batch_size : int
+
+    Raises
+    ------
+    ModelFileError
+        See `ctapipe_gammalearn.weights.read_model`.
+    DeviceError
+        Device, engine or precision not available.
+    """
+
+    def __init__(
+        self,
+        model,
+        *,
+        device="auto",
+        engine="auto",
+        precision="float32",
+        batch_size=None,
+        n_threads=None,
+    ):
+        if precision not in PRECISIONS:
+            raise DeviceError(f"unknown precision {precision!r}; use {', '.join(PRECISIONS)}")
+        self.device = resolve_device(device)
+        if isinstance(model, str | Path):
+            model = read_model(model, engine=engine)
+        self.card, self.lattice = model.card, model.lattice
+        network = GammaPhysNet(self.card.architecture, model.lattice, model.mapping, engine)
+        network.load_state_dict(model.network.state_dict())
+        network = network.double() if precision == "float64" else network
+        self._network = network.frozen().to(self.device)
+        self._dtype = torch.float64 if precision == "float64" else torch.float32
+        self._reduced = precision == "bfloat16"
+        self.batch_size = batch_size or BATCH_SIZE[self.device.type]
+        self.n_threads = n_threads
+
+    @property
+    def tasks(self):
+        """Names of the quantities that the model predicts."""
+        return tuple(self.card.tasks)
+
+    def pixel_order(self, pix_x, pix_y):
+        """Find the pixels of the model's camera in another one, by position alone.
+
+        Parameters
+        ----------
+        pix_x, pix_y : ndarray, shape (n_pixels,), m
+            Pixel centres of the data, camera frame.
+
+        Returns
+        -------
+        ndarray, shape (n_pixels,), int64
+            ``image_model = image[..., order]``.
+
+        Raises
+        ------
+        ModelMismatch
+            If the camera is not the model's (tolerance: a tenth of the pixel pitch).
+        """
+        lattice = self.lattice
+        try:
+            return match_positions(
+                lattice.pix_x, lattice.pix_y, pix_x, pix_y, 0.1 * lattice.pitch_m
+            )
+        except LatticeError as error:
+            raise ModelMismatch(f"the model is for {self.card.camera['name']}: {error}") from None
+
+    def predict(self, image, peak_time=None, pixel_order=None):
+        """Reconstruct images of one camera.
+
+        Parameters
+        ----------
+        image : ndarray, shape (n_images, n_pixels), p.e.
+        peak_time : ndarray, shape (n_images, n_pixels), ns
+            May be None if the model does not use it.
+        pixel_order : ndarray, shape (n_pixels,), int, optional
+            From `pixel_order`; default: the images have the model's order.
+
+        Returns
+        -------
+        Prediction
+            One row per image, in order; see `Prediction` and `network_input` for when a
+            row is invalid.
+
+        Raises
+        ------
+        ModelMismatch
+            Wrong number of pixels, or peak times missing.
+        OutOfMemory
+            Not even one image fits.
+        """
+        image, peak_time = self._check(image, peak_time)
+        rows, usable, start = [], [], 0
+        while start < len(image) or not rows:
+            part = slice(start, start + self.batch_size)
+            try:
+                raw, good = self._forward(image[part], _part(peak_time, part), pixel_order)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            else:
+                rows.append(raw)
+                usable.append(good)
+                start += self.batch_size
+                continue
+            self._halve()
+        raw = {task: np.concatenate([row[task] for row in rows]) for task in rows[0]}
+        return physical(raw, np.concatenate(usable), self.card.tasks)
+
+    def _check(self, image, peak_time):
+        """Arrays of the right shape, or a ModelMismatch."""
+        image = np.atleast_2d(image)
+        n_pixels = self.lattice.n_pixels
+        if image.shape[1] != n_pixels:
+            raise ModelMismatch(f"images have {image.shape[1]} pixels, the model {n_pixels}")
+        if "peak_time" not in self.card.channels:
+            return image, None
+        if peak_time is None:
+            raise ModelMismatch("the model needs peak_time, which the data do not have")
+        peak_time = np.atleast_2d(peak_time)
+        if peak_time.shape != image.shape:
+            raise ModelMismatch(f"peak_time has shape {peak_time.shape}, image {image.shape}")
+        return image, peak_time
+
+    def _forward(self, image, peak_time, order):
+        """Raw outputs (float64 arrays) and usable rows of one batch."""
+        x, usable = network_input(
+            image,
+            peak_time,
+            order=order,
+            nan_image=self.card.preprocessing["nan_image"],
+            nan_time=self.card.preprocessing["nan_time"],
+        )
+        with torch.inference_mode(), number_of_threads(self.n_threads), self._arithmetic():
+            raw = self._network(torch.as_tensor(x).to(self.device, self._dtype))
+            return {k: v.double().cpu().numpy() for k, v in raw.items()}, usable
+
+    @contextlib.contextmanager
+    def _arithmetic(self):
+        """Reduced precision only where asked for: no TF32 behind the user's back."""
+        with contextlib.ExitStack() as stack:
+            if self._reduced:
+                stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
+            if self.device.type == "cuda":
+                stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
+            yield
+
+    def _halve(self):
+        """Smaller batches from now on."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.batch_size == 1:
+            raise OutOfMemory(f"not enough memory on {self.device} for one image")
+        self.batch_size = max(1, self.batch_size // 2)
+        log.warning("out of memory: batches of %d images from now on", self.batch_size)
+
+
+def _part(array, part):
+    """Rows of an optional array."""
+    return None if array is None else array[part]
