@@ -71,6 +71,7 @@ def _from_offset(columns, task, pointing_alt, pointing_az):
     alt, az = np.rad2deg(pointing_alt) + d_alt, np.rad2deg(pointing_az) + d_az
     beyond = np.abs(alt) > 90
     az = np.where(beyond, az + 180, az) % 360
+    az = np.where(az == 360, 0.0, az)  # remainder of a tiny negative number
     alt = np.where(beyond, np.copysign(180, alt) - alt, alt)
     bad = ~(np.isfinite(alt) & np.isfinite(az))
     return np.where(bad, np.nan, alt), np.where(bad, np.nan, az)

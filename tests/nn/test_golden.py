@@ -63,17 +63,16 @@ def test_double_precision_agrees_to_1e_9(golden, name, engine, frozen):
         np.testing.assert_allclose(output, vectors[f"out64_{task}"], rtol=1e-9, atol=1e-9)
 
 
-def test_double_precision_of_the_cartesian_network(golden):
-    """From the stored image on: the golden float64 run interpolated with float64 weights."""
+def test_double_precision_of_the_cartesian_network(golden, monkeypatch):
+    """From the image on, which the golden float64 run took in float32."""
     network, vectors, _ = golden_network(golden, CARTESIAN)
-    network = network.double()
-    table = network.backbone.engine.table.numpy()
-    image = (vectors["input"].astype(float) @ table).reshape(vectors["image_55x55"].shape)
+    engine = network.backbone.engine
+    image = engine.enter(torch.as_tensor(vectors["input"]))
     np.testing.assert_allclose(image, vectors["image_55x55"], rtol=1e-4, atol=5e-5)
-    outputs = run(network, vectors["input"].astype(float))
+    monkeypatch.setattr(engine, "enter", lambda image: image)
+    outputs = run(network.double(), vectors["image_55x55"].astype(float))
     for task, output in outputs.items():
-        # the table is stored in float32: 6e-9 is what its rounding does
-        np.testing.assert_allclose(output, vectors[f"out64_{task}"], rtol=1e-8, atol=1e-8)
+        np.testing.assert_allclose(output, vectors[f"out64_{task}"], rtol=1e-9, atol=1e-9)
 
 
 def test_swapped_channels_and_wrong_missing_time_change_the_energy(golden):
@@ -93,4 +92,4 @@ def test_network_on_the_rotated_lattice_gives_other_numbers(golden):
     other = GammaPhysNet(network.architecture, turned).eval()
     other.load_state_dict(network.state_dict())
     difference = run(other, vectors["input"])["energy"] - vectors["out_energy"]
-    assert np.abs(difference).min() > 0.03
+    assert np.abs(difference).max() > 0.1
