@@ -45,11 +45,10 @@ def write_configuration_table():
     """Table of the reconstructor's options, from the traits themselves."""
     lines = [".. list-table::", "   :header-rows: 1", "   :widths: 20 20 60", ""]
     lines += ["   * - option", "     - default", "     - meaning"]
-    own = GammaPhysNetReconstructor.class_own_traits(config=True)
     for name, trait in sorted(GammaPhysNetReconstructor.class_traits(config=True).items()):
-        if name in own or name in ("n_jobs",):
+        if trait.this_class.__module__.startswith("ctapipe_gammalearn"):
             default = trait.default_value_repr()
-            text = " ".join(trait.help.split()).replace("*", r"\*")
+            text = " ".join(trait.help.split()).replace("*", r"\*").replace("..", ".")
             lines += [f"   * - ``{name}``", f"     - ``{default}``", f"     - {text}"]
     target = Path(__file__).parent / "reference" / "_configuration.rst"
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")

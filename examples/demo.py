@@ -31,13 +31,14 @@ MODEL = RESOURCES / "demo_model.safetensors"
 
 def process(output):
     """Run ctapipe-process; its own messages appear as they come."""
-    command = [
-        *(sys.executable, "-m", "ctapipe.tools.process", "--config", RESOURCES / "dl.yaml"),
-        *("--input", EVENTS, "--output", output, "--overwrite", "--write-images"),
+    options = [
+        *("--config", RESOURCES / "dl.yaml", "--input", EVENTS, "--output", output),
+        *("--write-images", "--overwrite"),
         f"--provenance-log={output.with_suffix('.provenance.log')}",
         f"--GammaPhysNetReconstructor.model_path={MODEL}",
     ]
-    print("$", *command[1:])
+    print("$ ctapipe-process", *options, sep=" \\\n    ")
+    command = [Path(sys.executable).with_name("ctapipe-process"), *options]
     subprocess.run([str(word) for word in command], check=True)
 
 

@@ -62,6 +62,11 @@ def convert_checkpoint(path, camera, facts=None, *, mapping=None, hints=None):
         architecture = replace(architecture, activation=facts.activation)
         if architecture.variant == "cartesian":
             lattice = CameraLattice.from_positions(*camera[1:])
+            if lattice.n_pixels != mapping.n_pixels:
+                raise LatticeError(
+                    f"camera {camera[0]} has {lattice.n_pixels} pixels, the mapping table"
+                    f" {mapping.n_pixels}; give the --camera it was made for"
+                )
         else:
             lattice = lattice_from_tables(tensors.tables, architecture, *camera)
         network = _network(architecture, lattice, mapping, tensors.weights)

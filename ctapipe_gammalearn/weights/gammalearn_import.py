@@ -9,6 +9,8 @@ inert object, whatever is done to it, and tensors are read with numpy.
 import io
 import math
 import pickle
+import pickletools
+import struct
 import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -126,7 +128,7 @@ def read_checkpoint(path):
             return _state_dict(archive)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, struct.error):
         raise CheckpointError(
             f"{path}: damaged, or no checkpoint of torch.save (a zip archive); get a fresh copy"
         ) from None
@@ -149,12 +151,17 @@ def _state_dict(archive):
     if records[pickles[0]].file_size > MAX_PICKLE:
         raise CheckpointError("data.pkl is larger than 64 MB: no GammaLearn checkpoint")
     content = _unpickle(archive.read(pickles[0]))
-    state = content.get("state_dict") if isinstance(content, dict) else None
+    # methods of `dict` itself: a hostile pickle can put others on its objects
+    state = dict.get(content, "state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state:
         raise CheckpointError("no state_dict inside: not a Lightning checkpoint")
     arrays = {}
-    for name, tensor in state.items():
-        if not isinstance(name, str) or not isinstance(tensor, _Tensor):
+    for name, tensor in dict.items(state):
+        if not (
+            isinstance(name, str)
+            and isinstance(tensor, _Tensor)
+            and isinstance(tensor.storage, _Storage)
+        ):
             raise CheckpointError(f"state_dict entry {name!r} is no tensor")
         arrays[name] = _read(archive, root, name, tensor)
     return arrays
@@ -163,6 +170,10 @@ def _state_dict(archive):
 def _unpickle(data):
     """Objects of a pickle, inert but for tensors."""
     try:
+        for opcode, argument, _ in pickletools.genops(data):
+            # the unpickler would allocate that much
+            if opcode.name == "LONG_BINPUT" and argument > len(data):
+                raise pickle.UnpicklingError("memo index out of range")
         return _Unpickler(io.BytesIO(data)).load()
     except Exception as error:  # a hostile pickle can raise anything here
         raise CheckpointError(
@@ -175,8 +186,8 @@ def _read(archive, root, name, tensor):
     dtype, shape, stride = tensor.storage.dtype, tensor.shape, tensor.stride
     if dtype is None:
         raise CheckpointError(f"tensor {name} has an unsupported data type")
-    numbers = [tensor.offset, *shape, *stride]
-    if len(shape) != len(stride) or not all(type(n) is int and n >= 0 for n in numbers):
+    numbers = (tensor.offset, *shape, *stride) if type(shape) is type(stride) is tuple else (-1,)
+    if not all(type(n) is int and n >= 0 for n in numbers) or len(shape) != len(stride):
         raise CheckpointError(f"tensor {name} has no valid shape")
     try:
         data = np.frombuffer(archive.read(f"{root}/data/{tensor.storage.key}"), dtype)

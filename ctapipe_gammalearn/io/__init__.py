@@ -1,0 +1,1 @@
+"""Input and output, thin over ctapipe.io."""
