@@ -75,7 +75,7 @@ def training(batch, rounds):
         network.zero_grad(set_to_none=True)
         sum(v.square().mean() for v in network(x).values()).backward()
 
-    cases = {name: lambda net=net.train(): step(net) for name, net in nets.items()}
+    cases = {name: lambda net=net: step(net.train()) for name, net in nets.items()}
     seconds = interleaved(cases, rounds)
     for name, t in seconds.items():
         print(f"  training,  batch {batch:4d}  {name:12s} {batch / t:7.0f} images/s"

@@ -26,9 +26,9 @@ def shared():
 
 
 @pytest.fixture(scope="session")
-def golden(shared):
-    """Golden vectors of the original networks."""
-    return shared / "reference" / "golden"
+def golden():
+    """Folder with the golden vectors of the original networks."""
+    return REPOSITORY / "tests" / "data" / "golden"
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import os
 
 import numpy as np
-from ctapipe.io import DataLevel
+from ctapipe.io import DataLevel, HDF5EventSource
 
 from ..exceptions import ModelMismatch
 from . import tally as outcomes
@@ -36,10 +36,9 @@ def check_input(source, channels):
         raise ModelMismatch(
             f"{source.input_url} has no images; make it again with ctapipe-process --write-images"
         )
-    file = getattr(source, "file_", None)
-    group = "/dl1/event/telescope/images"
-    if "peak_time" in channels and file is not None and group in file:
-        for table in file.root[group]._f_iter_nodes("Table"):
+    if "peak_time" in channels and isinstance(source, HDF5EventSource):
+        file, group = source.file_, "/dl1/event/telescope/images"
+        for table in file.iter_nodes(group, "Table") if group in file else ():
             if "peak_time" not in table.colnames:
                 raise ModelMismatch(
                     f"{source.input_url} has no peak times, which the model needs; choose a model"

@@ -6,6 +6,7 @@ import astropy.units as u
 import numpy as np
 from astropy.table import Table
 from ctapipe.containers import (
+    ImageParametersContainer,
     ParticleClassificationContainer,
     ReconstructedEnergyContainer,
     ReconstructedGeometryContainer,
@@ -126,6 +127,9 @@ def combine(event, combiners, with_impact):
     combiners : list of ctapipe.reco.StereoCombiner
     with_impact : bool
     """
+    for dl1 in event.dl1.tel.values():
+        if dl1.parameters is None:  # StereoMeanCombiner looks at them even without weights
+            dl1.parameters = ImageParametersContainer()
     with warnings.catch_warnings():
         # the spread of a single telescope is 0/0, three warnings per event
         warnings.simplefilter("ignore", RuntimeWarning)

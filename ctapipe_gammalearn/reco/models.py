@@ -1,6 +1,5 @@
 """Which telescope is reconstructed by which model file, and in which pixel order."""
 
-import copy
 import os
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -109,7 +108,8 @@ def assign_models(patterns, subarray, *, restricted=False, **options):
         chosen |= dict.fromkeys(tel_ids, (path, command == "id" or argument != "*"))
     if all(path is None for path, _ in chosen.values()):
         raise ModelMismatch("no selected telescope has a model; check model_path and allowed_tels")
-    files = {path: _existing(path) for path, _ in chosen.values() if path is not None}
+    used = {path for path, _ in chosen.values() if path is not None}
+    files = {path: _existing(path) for *_, path in patterns if path in used}
     models = ModelSet()
     for path, file in files.items():
         if file not in models.predictors:
@@ -140,7 +140,8 @@ def _fit(models, predictor, path, wanted, subarray):
     known, fitting = {}, 0
     for tel_id, explicit in wanted.items():
         telescope = subarray.tel[tel_id]
-        x, y = _positions(telescope.camera.geometry)
+        geometry = telescope.camera.geometry
+        x, y = geometry.pix_x.to_value(u.m), geometry.pix_y.to_value(u.m)
         camera = x.tobytes() + y.tobytes()
         if camera not in known:
             known[camera] = _order_or_error(predictor, x, y)
@@ -162,11 +163,3 @@ def _order_or_error(predictor, x, y):
         return predictor.pixel_order(x, y)
     except ModelMismatch as error:
         return error
-
-
-def _positions(geometry):
-    """Pixel positions (m) in a camera frame that is not rotated against the telescope."""
-    if geometry.cam_rotation != 0:
-        geometry = copy.deepcopy(geometry)
-        geometry.rotate(geometry.cam_rotation)
-    return geometry.pix_x.to_value(u.m), geometry.pix_y.to_value(u.m)

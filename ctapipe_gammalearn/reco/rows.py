@@ -78,7 +78,10 @@ def telescopes(key, table, subarray):
     """
     if "tel_id" in table.colnames:
         return [int(tel_id) for tel_id in table["tel_id"]]
-    found = [key] if key in subarray.tel else [i for i, t in subarray.tel.items() if t == key]
+    if isinstance(key, int | np.integer):
+        found = [key] if key in subarray.tel else []
+    else:
+        found = [tel_id for tel_id, telescope in subarray.tel.items() if telescope == key]
     if not found:
         raise ModelMismatch(f"no telescope {key} in the subarray {subarray.name}")
     return [int(found[0])] * len(table)

@@ -54,6 +54,10 @@ def _from_camera(columns, task, pointing_alt, pointing_az):
 def _from_angles(lon, lat, pointing_alt, pointing_az):
     """Offsets (rad) in the telescope frame to alt, az (deg)."""
     seen = np.hypot(lon, lat) < np.pi / 2
+    # files keep the pointing in float32, where 90 degrees is a little more than 90 degrees
+    pointing_alt = np.clip(pointing_alt, -np.pi / 2, np.pi / 2)
+    # 90 degrees in single precision are more than 90 degrees
+    pointing_alt = np.clip(pointing_alt, -np.pi / 2, np.pi / 2)
     alt, az = telescope_to_horizontal(
         lon=np.where(seen, lon, np.nan) * u.rad,
         lat=np.where(seen, lat, np.nan) * u.rad,
@@ -68,6 +72,7 @@ def _from_offset(columns, task, pointing_alt, pointing_az):
     scale = u.Unit(task["unit"]).to(u.deg)
     d_alt, d_az = columns["alt"] * scale, columns["az"] * scale
     d_alt = np.where(np.abs(d_alt) < 90, d_alt, np.nan)
+    d_az = np.where(np.isfinite(d_az), d_az, np.nan)
     alt, az = np.rad2deg(pointing_alt) + d_alt, np.rad2deg(pointing_az) + d_az
     beyond = np.abs(alt) > 90
     az = np.where(beyond, az + 180, az) % 360

@@ -15,7 +15,7 @@ import numpy as np
 from ..exceptions import ModelFileError
 from ..nn import Architecture
 
-__all__ = ["FORMAT_VERSION", "PARTICLES", "ModelCard", "camera_section", "class_task"]
+__all__ = ["FORMAT_VERSION", "PARTICLES", "ModelCard", "camera_section", "class_task", "outputs_of"]
 
 FORMAT_VERSION = 1
 
@@ -267,9 +267,10 @@ class ModelCard:
             }
         )
         channels = [c["name"] for c in values["channels"]]
-        card = cls(**{k: v for k, v in values.items() if k != "format_version"} | {
-            "architecture": architecture, "channels": channels
-        })
+        card = cls(
+            **{k: v for k, v in values.items() if k != "format_version"}
+            | {"architecture": architecture, "channels": channels}
+        )
         if card.to_dict()["channels"] != values["channels"]:
             raise ModelFileError("model card: channels: wrong unit")
         return card
@@ -315,7 +316,9 @@ def class_task(ids, output="logits"):
     """
     ids = [int(i) for i in ids]
     if 0 not in ids or len(set(ids)) != len(ids) or len(ids) < 2:
-        raise ModelFileError(f"class ids {ids}: need at least two different ones, 0 = gamma included")
+        raise ModelFileError(
+            f"class ids {ids}: need at least two different ones, 0 = gamma included"
+        )
     names = [PARTICLES.get(i, f"particle {i}") for i in ids]
     return {"ids": ids, "names": names, "signal": ids.index(0), "output": output}
 

@@ -36,7 +36,7 @@ def read_mapping_table(path):
             columns = [table["pixel"], table["cell"], table["weight"]]
             n_pixels, n_cells = (int(n) for n in table["shape"])
             side = isqrt(n_cells)
-            image_shape = table["image_shape"] if "image_shape" in table else (side, side)
+            image_shape = table.get("image_shape", (side, side))
         rows, columns_per_row = (int(n) for n in image_shape)
         if rows * columns_per_row != n_cells or any(c.ndim != 1 for c in columns):
             raise LatticeError("the image is not square; give image_shape")

@@ -169,6 +169,8 @@ def _decode(raw, engine):
     mapping = _mapping(extra, lattice.n_pixels) if cartesian else None
     network = GammaPhysNet(card.architecture, lattice, mapping, engine)
     _fill(network, tensors)
+    if weights_sha256(tensors) != card.weights_sha256:
+        raise ModelFileError("weights_sha256 of the model card differs from the weights")
     network.eval().requires_grad_(False)
     _self_test(network, extra, lattice.n_pixels)
     return Model(card, network, lattice, mapping, hashlib.sha256(raw).hexdigest())
@@ -188,7 +190,7 @@ def _check_extra(extra):
 
 
 def _check_weights(tensors, card):
-    """Weights: float32, finite, positive variances, of the card's architecture and hash."""
+    """Weights: float32, finite, positive variances, of the card's architecture."""
     for name, array in tensors.items():
         if array.dtype != np.float32:
             raise ModelFileError(f"tensor {name} is {array.dtype}, not float32")
@@ -209,8 +211,6 @@ def _check_weights(tensors, card):
         found, claimed = found.to_dict(), claimed.to_dict()
         odd = next(k for k in claimed if found[k] != claimed[k])
         raise ModelFileError(f"tensors have {odd} = {found[odd]}, the model card {claimed[odd]}")
-    if weights_sha256(tensors) != card.weights_sha256:
-        raise ModelFileError("weights_sha256 of the model card differs from the weights")
 
 
 def _lattice(extra, card):

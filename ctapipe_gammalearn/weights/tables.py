@@ -19,7 +19,9 @@ def check_neighbours(table, shape="hexagonal"):
     """
     n_taps, n_pixels = len(TAPS[shape]), table.shape[-1]
     if table.shape != (n_taps, n_pixels) or n_pixels == 0:
-        raise LatticeError(f"neighbour table has shape {table.shape}, expected ({n_taps}, n_pixels)")
+        raise LatticeError(
+            f"neighbour table has shape {table.shape}, expected ({n_taps}, n_pixels)"
+        )
     if table.min() < -1 or table.max() >= n_pixels:
         raise LatticeError("neighbour table points outside the camera")
     if not np.array_equal(np.sort(table[n_taps // 2]), np.arange(n_pixels)):

@@ -13,7 +13,7 @@ import pooch
 
 from ..exceptions import ModelFileError
 
-__all__ = ["ZooModel", "fetch_model", "read_registry"]
+__all__ = ["ZooModel", "fetch_model", "is_fetched", "read_registry"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -72,7 +72,9 @@ def read_registry(path=None):
     try:
         with source.open("rb") as file:
             entries = json.loads(file.read(2**20))["models"]
-        if not all(set(e) == _KEYS and all(isinstance(v, str) for v in e.values()) for e in entries):
+        if not all(
+            set(e) == _KEYS and all(isinstance(v, str) for v in e.values()) for e in entries
+        ):
             raise ValueError(f"each model needs exactly {', '.join(sorted(_KEYS))}")
         models = [ZooModel(**entry) for entry in entries]
     except OSError as error:
@@ -119,6 +121,11 @@ def fetch_model(model, folder=None):
             f"{model.name}: cannot be fetched from {model.url} ({reason}); check the connection, or"
             " copy the file by hand"
         ) from None
+
+
+def is_fetched(model, path):
+    """Whether a file is this model."""
+    return pooch.file_hash(str(path)) == model.sha256
 
 
 def _download(url, output_file, pooch_object):

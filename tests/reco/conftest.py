@@ -1,7 +1,11 @@
 """Fixtures of the reconstructor's tests."""
 
 import pytest
+from ctapipe.io import EventSource
 
+from ctapipe_gammalearn.lattice import CameraLattice
+from ctapipe_gammalearn.nn import Architecture
+from ctapipe_gammalearn.weights import random_model, write_model
 from tests.reco import fakes
 
 
@@ -35,5 +39,43 @@ def multi_simtel(simtel):
 
 @pytest.fixture(scope="session")
 def stereo_dl1(shared):
-    """DL1 file with images of four LSTs."""
+    """DL1 file with images of four LSTs and the stereo results of HillasReconstructor."""
     return shared / "data" / "sim" / "stereo_gamma_point.dl1.h5"
+
+
+@pytest.fixture(scope="session")
+def mono_dl1(shared):
+    """DL1 file with images of one LST."""
+    return shared / "data" / "sim" / "test_gamma_point.dl1.h5"
+
+
+@pytest.fixture(scope="session")
+def subarray(stereo_dl1):
+    """Four LSTs."""
+    with EventSource(stereo_dl1) as source:
+        return source.subarray
+
+
+@pytest.fixture(scope="session")
+def model_for(tmp_path_factory):
+    """Function that writes a small untrained model for a camera and returns its path."""
+    folder = tmp_path_factory.mktemp("models")
+
+    def make(geometry, name="net", **options):
+        shape = "square" if "SQUARE" in str(geometry.pix_type) else "hexagonal"
+        x, y = (values.to_value("m") for values in (geometry.pix_x, geometry.pix_y))
+        lattice = CameraLattice.from_positions(x, y, shape)
+        architecture = Architecture(
+            num_layers=1, block_features=(4, 6), reduced=(1, 1), fc_width=8, **options
+        )
+        path = folder / f"{name}_{geometry.n_pixels}.safetensors"
+        write_model(path, random_model(lattice, geometry.name, architecture, seed=3), True)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lst_model(model_for, subarray):
+    """Untrained model of the LST camera."""
+    return model_for(subarray.tel[1].camera.geometry)

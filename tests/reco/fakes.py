@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import astropy.units as u
 import numpy as np
 import tables
 from ctapipe import fitting

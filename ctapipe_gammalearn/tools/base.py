@@ -1,0 +1,104 @@
+"""What the small model tools share: one-line errors, no traces in the working directory."""
+
+import os
+import re
+import sys
+from pathlib import Path as FilePath
+
+from ctapipe.core import Tool, ToolConfigurationError
+from ctapipe.core.traits import Path
+from traitlets import default
+
+from ..exceptions import GammaLearnError
+
+__all__ = ["ModelTool", "OutputTool", "say"]
+
+EX_IOERR = 74
+
+
+def say(text=""):
+    """Print a line of results."""
+    sys.stdout.write(f"{text}\n")
+
+
+class ModelTool(Tool):
+    """Base: subclasses implement `work`, which may raise any error of ours."""
+
+    #: how many arguments without an option, (least, most)
+    n_arguments = (0, 0)
+
+    # read by users of the shell only; ask for a log with --provenance-log
+    @default("provenance_log")
+    def _default_provenance_log(self):
+        return FilePath(os.devnull)
+
+    def initialize(self, argv=None):
+        """Parse the command line; what traitlets would let pass or end with 1 ends with 2."""
+        for word in argv or ():
+            option = re.fullmatch(r"--([A-Za-z][\w.-]*)(=.*)?|-([A-Za-z])", word, re.DOTALL)
+            if option and (option[1] or option[3]) not in self._known_options():
+                raise ToolConfigurationError(f"{self.name}: unknown option {word}")
+        try:
+            super().initialize(argv)
+        except SystemExit as stop:
+            raise SystemExit(2 if stop.code == 1 else stop.code) from None
+        except ToolConfigurationError as error:
+            raise ToolConfigurationError(" ".join(str(error).split())) from None
+
+    def _known_options(self):
+        """Names of aliases, flags and traits."""
+        known = {"h", "help", "help-all", "version"}
+        for names in (*self.aliases, *self.flags):
+            known |= {names} if isinstance(names, str) else set(names)
+        for base in type(self).__mro__:
+            if issubclass(base, Tool):
+                known |= {f"{base.__name__}.{t}" for t in base.class_trait_names(config=True)}
+        return known
+
+    def setup(self):
+        """Check the number of arguments."""
+        least, most = self.n_arguments
+        if not least <= len(self.extra_args) <= most:
+            raise ToolConfigurationError(
+                f"{self.name}: expected {least if least == most else f'{least} or more'}"
+                f" file or model names, got {len(self.extra_args)}"
+            )
+
+    def start(self):
+        """Do the work; our errors become one line and exit code 2."""
+        try:
+            self.work()
+        except GammaLearnError as error:
+            raise ToolConfigurationError(str(error)) from None
+        except OSError as error:
+            self.log.error("%s: cannot be written (%s)", error.filename or "output", error.strerror)
+            raise SystemExit(EX_IOERR) from None
+
+    def work(self):
+        """Do what the command is for."""
+        raise NotImplementedError
+
+    def finish(self):
+        """Nothing to close."""
+
+
+class OutputTool(ModelTool):
+    """Base of the tools that write a model file."""
+
+    output = Path(
+        default_value=None,
+        allow_none=True,
+        directory_ok=False,
+        help="Model file to write, *.safetensors.",
+    ).tag(config=True)
+
+    def setup(self):
+        """Refuse unusable output before any work."""
+        super().setup()
+        if self.output is None:
+            raise ToolConfigurationError(f"{self.name}: give the file to write with -o")
+        if not self.output.parent.is_dir():
+            raise ToolConfigurationError(f"{self.output}: its folder does not exist; make it first")
+        if self.output.suffix != ".safetensors":
+            raise ToolConfigurationError(f"{self.output}: the name must end in .safetensors")
+        self.check_output(self.output)
