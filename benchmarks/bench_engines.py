@@ -10,7 +10,7 @@ helps indexedconv most: state which setting a number belongs to.
 
 import argparse
 import multiprocessing
-import resource
+from pathlib import Path
 
 import torch
 from conditions import interleaved, print_conditions
@@ -82,6 +82,12 @@ def training(batch, rounds):
               f"  x {seconds['indexedconv'] / t:5.2f}")  # fmt: skip
 
 
+def _resident(key):
+    """Resident memory of this process (MiB) from Linux: VmRSS now, VmHWM its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
+
+
 def _peak(name, batch, queue):
     """Memory above the loaded network, in a process of its own."""
     torch.set_num_threads(1)
@@ -90,9 +96,10 @@ def _peak(name, batch, queue):
     x = images(batch)
     with torch.inference_mode():
         network(x[:1])
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
+        before = _resident("VmRSS")
         network(x)
-    queue.put((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    queue.put(_resident("VmHWM") - before)
 
 
 def peak_memory(name, batch):

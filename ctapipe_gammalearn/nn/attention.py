@@ -6,7 +6,7 @@ Sun et al. 2020, "SAUNet", arXiv:2001.07645; Hu et al. 2018, arXiv:1709.01507.
 import torch
 from torch import nn
 
-from .layers import Conv, norm_layer
+from .layers import BatchNorm, Conv
 
 __all__ = ["Attention", "SpatialAttention", "SqueezeExcite"]
 
@@ -30,7 +30,8 @@ class SpatialAttention(nn.Module):
     def __init__(self, architecture, n_channels, pixelwise):
         super().__init__()
         self.down = Conv(n_channels, n_channels // 2, pixelwise, bias=False)
-        self.bn = norm_layer(architecture, n_channels // 2)
+        # GammaLearn normalises here whatever the normalisation of the backbone
+        self.bn = BatchNorm(n_channels // 2, architecture.bn_eps)
         self.phi = Conv(n_channels // 2, 1, pixelwise)
 
     def forward(self, x, engine, level):

@@ -80,7 +80,7 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
     stereo_combiner_cls = ComponentName(
         StereoCombiner,
         default_value="StereoMeanCombiner",
-        help="How the results of telescopes are combined; one combiner for each property.",
+        help="How the results of telescopes are combined; one combiner for each property",
     ).tag(config=True)
 
     def __init__(self, subarray, atmosphere_profile=None, **kwargs):

@@ -259,6 +259,12 @@ def _tasks(outputs, facts):
     return {task: tasks[task] for task in outputs}
 
 
+def _sha256(path):
+    """Checksum of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _provenance(path, architecture, facts, sources, layout):
     """Where the model comes from, one line for each thing that is not in the checkpoint."""
     assumed = [f"{name}={getattr(facts, name)} ({source})" for name, source in sources.items()]
@@ -272,7 +278,7 @@ def _provenance(path, architecture, facts, sources, layout):
         assumed.append(f"output_size={'x'.join(map(str, architecture.output_size))} (square)")
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source_file_sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
+        "source_file_sha256": _sha256(path),
         "converter": f"ctapipe_gammalearn {__version__}",
         "gammalearn": facts.gammalearn or f"key layout {layout}",
         "assumed": sorted(assumed),

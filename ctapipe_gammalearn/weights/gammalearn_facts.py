@@ -62,6 +62,8 @@ class Facts:
         missing = [name for name in names if getattr(self, name) is None]
         if missing:
             told = [f"{_option(n)} {hints[n]}" for n in missing if n in hints]
+            if self.gammalearn is None and "gammalearn" in hints:
+                told.append(f"--gammalearn-version {hints['gammalearn']}")
             raise CheckpointError(
                 "the checkpoint does not say all that is needed; give "
                 + ", ".join(_EXAMPLES[name] for name in missing)

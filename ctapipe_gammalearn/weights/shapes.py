@@ -41,7 +41,9 @@ def architecture_from_shapes(shapes, activation, *, bn_eps=1e-5, fc_width=256, o
     layers = [tuple(map(int, m.groups())) for m in map(_LAYER.fullmatch, shapes) if m]
     if not layers:
         raise ModelFileError("no residual layers (backbone.block*): not a γ-PhysNet")
-    n_blocks = 1 + max(block for block, _ in layers)
+    n_blocks, n_layers = 1 + max(block for block, _ in layers), max(layer for _, layer in layers)
+    if len(layers) != n_blocks * n_layers:
+        raise ModelFileError(f"{len(layers)} residual layers, not {n_blocks} x {n_layers}")
     blocks = range(n_blocks)
     first = _shape(shapes, "backbone.cv0.weight", 3)
     attention = "none"
@@ -54,7 +56,7 @@ def architecture_from_shapes(shapes, activation, *, bn_eps=1e-5, fc_width=256, o
     return Architecture(
         variant="cartesian" if len(first) == 4 else "indexed",
         num_channels=first[1],
-        num_layers=max(layer for _, layer in layers),
+        num_layers=n_layers,
         block_features=[
             _shape(shapes, f"backbone.block{b}_layer1.conv_block.cv2.weight", 3)[0] for b in blocks
         ],

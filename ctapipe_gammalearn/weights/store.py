@@ -9,6 +9,7 @@ makes of them.  Everything derived is rebuilt and compared when a file is read.
 
 import hashlib
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ __all__ = ["Model", "network_tensors", "read_model", "weights_sha256", "write_mo
 
 #: largest difference of the self-test, relative to the largest output
 CHECK_TOLERANCE = 1e-4
-MAX_IMAGE_CELLS = 2**16
+#: largest number of entries of a Cartesian model's interpolation, n_pixels x n_cells
+MAX_INTERPOLATION = 2**28
 
 _COMMON = {"lattice.pixel_xy": "float64", "check.input": "float32", "check.output": "float32"}
 _INDEXED = {"lattice.neighbours": "int32"}
@@ -167,6 +169,7 @@ def _decode(raw, engine):
     _check_weights(tensors, card)
     lattice = _lattice(extra, card)
     mapping = _mapping(extra, lattice.n_pixels) if cartesian else None
+    _check_flat_size(tensors, card.architecture, lattice)
     network = GammaPhysNet(card.architecture, lattice, mapping, engine)
     _fill(network, tensors)
     if weights_sha256(tensors) != card.weights_sha256:
@@ -240,12 +243,26 @@ def _close(a, b, key):
 def _mapping(extra, n_pixels):
     """Interpolation table of a Cartesian model."""
     shape = tuple(extra["mapping.shape"].tolist())
-    if len(shape) != 2 or min(shape) < 1 or shape[0] * shape[1] > MAX_IMAGE_CELLS:
+    if len(shape) != 2 or min(shape) < 1 or n_pixels * prod(shape) > MAX_INTERPOLATION:
         raise ModelFileError(f"mapping.shape {shape} is not the size of an image")
     columns = [extra[f"mapping.{name}"] for name in ("pixel", "cell", "weight")]
     if any(c.ndim != 1 for c in columns):
         raise ModelFileError("mapping tensors must have one axis")
     return Mapping(*columns, shape, n_pixels)
+
+
+def _check_flat_size(tensors, architecture, lattice):
+    """Inputs of the large layers fit the camera (checked before they are allocated)."""
+    size = architecture.output_size
+    n_cells = prod(size) if size else lattice.levels(len(architecture.block_features))[-1].n_cells
+    expected = architecture.block_features[-1] * n_cells
+    for name in ("fusion.weight", "classifier.weight"):
+        if name in tensors and tensors[name].shape[1:] != (expected,):
+            raise ModelFileError(
+                f"tensor {name} has shape {tensors[name].shape}, not {expected} inputs"
+            )
+    if size and prod(size) > MAX_INTERPOLATION // lattice.n_pixels:
+        raise ModelFileError(f"output_size {size} is too large")
 
 
 def _fill(network, tensors):

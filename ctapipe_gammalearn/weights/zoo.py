@@ -106,15 +106,14 @@ def fetch_model(model, folder=None):
     logging.getLogger("pooch").setLevel(logging.WARNING)
     pooch.get_logger().setLevel(logging.WARNING)
     try:
-        return Path(
-            pooch.retrieve(
-                model.url,
-                known_hash=f"sha256:{model.sha256}",
-                fname=f"{model.name}.safetensors",
-                path=folder,
-                downloader=_download,
-            )
+        path = pooch.retrieve(
+            model.url,
+            known_hash=f"sha256:{model.sha256}",
+            fname=f"{model.name}.safetensors",
+            path=folder,
+            downloader=_download,
         )
+        return Path(path)
     except (OSError, ValueError) as error:  # connection errors of requests are OSErrors
         reason = " ".join(str(error).split())[:200]
         raise ModelFileError(

@@ -191,6 +191,15 @@ def test_state_has_no_tables_and_the_same_names_for_all_engines(hexagonal_camera
     )
 
 
+def test_spatial_attention_is_normalised_even_in_a_network_without_norms(hexagonal_camera):
+    """As in GammaLearn, where ``normalization=None`` does not reach the attention."""
+    names = random_network(hexagonal_camera, norm="none").state_dict()
+    assert {n.split(".")[1] for n in names if "running_mean" in n} == {
+        "attention_block0",
+        "attention_block1",
+    }
+
+
 def test_wrong_engines_are_named(hexagonal_camera, golden):
     with pytest.raises(DeviceError, match="unknown engine 'fast'; known: auto"):
         GammaPhysNet(Architecture(), hexagonal_camera, engine="fast")

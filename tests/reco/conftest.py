@@ -58,18 +58,23 @@ def subarray(stereo_dl1):
 
 @pytest.fixture(scope="session")
 def model_for(tmp_path_factory):
-    """Function that writes a small untrained model for a camera and returns its path."""
+    """Function that gives the path of a small untrained model for a camera.
+
+    One model for all cameras of the same number of pixels.
+    """
     folder = tmp_path_factory.mktemp("models")
 
     def make(geometry, name="net", **options):
+        path = folder / f"{name}_{geometry.n_pixels}.safetensors"
+        if path.exists():
+            return path
         shape = "square" if "SQUARE" in str(geometry.pix_type) else "hexagonal"
         x, y = (values.to_value("m") for values in (geometry.pix_x, geometry.pix_y))
         lattice = CameraLattice.from_positions(x, y, shape)
         architecture = Architecture(
             num_layers=1, block_features=(4, 6), reduced=(1, 1), fc_width=8, **options
         )
-        path = folder / f"{name}_{geometry.n_pixels}.safetensors"
-        write_model(path, random_model(lattice, geometry.name, architecture, seed=3), True)
+        write_model(path, random_model(lattice, geometry.name, architecture, seed=3))
         return path
 
     return make

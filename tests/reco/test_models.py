@@ -11,7 +11,7 @@ from ctapipe.core import ToolConfigurationError
 from ctapipe.io import EventSource
 from traitlets import TraitError
 
-from ctapipe_gammalearn.reco import GammaPhysNetReconstructor
+from ctapipe_gammalearn.reco import GammaPhysNetReconstructor, models
 from ctapipe_gammalearn.reco.checks import number_of_threads
 from tests.reco import fakes
 from tests.reco.fakes import NAME, process
@@ -30,10 +30,10 @@ def make(subarray, model_path, **options):
 
 
 def test_one_network_serves_cameras_in_different_pixel_orders(mixed, lst_model):
-    models = make(mixed, str(lst_model)).models
-    assert set(models.by_telescope) == set(mixed.tel)
-    assert len(models.predictors) == 1
-    orders = {m.order.tobytes() for m in models.by_telescope.values()}
+    found = make(mixed, str(lst_model)).models
+    assert set(found.by_telescope) == set(mixed.tel)
+    assert len(found.predictors) == 1
+    orders = {m.order.tobytes() for m in found.by_telescope.values()}
     kinds = {t.camera.geometry.pix_x.value.tobytes() for t in mixed.tel.values()}
     assert len(orders) == len(kinds) == 2
 
@@ -41,9 +41,9 @@ def test_one_network_serves_cameras_in_different_pixel_orders(mixed, lst_model):
 def test_last_matching_pattern_decides(mixed, lst_model, model_for):
     other = model_for(mixed.tel[1].camera.geometry, "other")
     patterns = [("type", "*", lst_model), ("type", "MST*", other), ("id", 1, other)]
-    models = make(mixed, [*patterns, ("id", 2, None)]).models
-    files = {tel_id: m.predictor for tel_id, m in models.by_telescope.items()}
-    first, second = models.predictors.values()
+    found = make(mixed, [*patterns, ("id", 2, None)]).models
+    files = {tel_id: m.predictor for tel_id, m in found.by_telescope.items()}
+    first, second = found.predictors.values()
     assert 2 not in files
     assert files[1] is second
     assert files[3] is first
@@ -68,12 +68,32 @@ def test_a_model_for_all_leaves_other_cameras_out_with_one_warning(
     for name in ("pix_id", "pix_x", "pix_y", "pix_area"):
         setattr(geometry, name, getattr(geometry, name)[:-1])
     with caplog.at_level(logging.WARNING):
-        models = make(other, fake_model).models
-    assert set(models.by_telescope) == {1}
-    assert models.left_out == [5]
+        found = make(other, fake_model).models
+    assert set(found.by_telescope) == {1}
+    assert found.left_out == [5]
     messages = [r.getMessage() for r in caplog.records if "No prediction" in r.getMessage()]
     assert len(messages) == 1
     assert "1 x MST" in messages[0]
+
+
+def test_a_model_trained_for_other_telescopes_warns(fake_model, mixed, caplog, monkeypatch):
+    load = models.load_predictor
+
+    def load_lst_model(path, **options):
+        predictor = load(path, **options)
+        predictor.card.validity["telescopes"] = ["lst"]
+        return predictor
+
+    monkeypatch.setattr(models, "load_predictor", load_lst_model)
+    make(mixed, fake_model)
+    assert "was trained for lst, not for 9 x MST" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["{model}", '[["type", "LST*", "{model}"]]'])
+def test_model_path_on_the_command_line(value, fake_model, multi_simtel, tmp_path):
+    option = f"--{NAME}.model_path={value.format(model=fake_model)}"
+    assert process(multi_simtel, tmp_path / "out.h5", option, "--max-events=1") == 0
+    assert fakes.FakePredictor.batches
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from ctapipe_gammalearn.reco import GammaPhysNetReconstructor
 
 PREFIX = {"energy": "GammaPhysNetEnergy", "geometry": "GammaPhysNetGeometry"}
 PREFIX[PARTICLE_TYPE] = "GammaPhysNetParticle"
-ANYTHING = {"StereoQualityQuery": {"quality_criteria": []}}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,6 @@ def network(lst_model, subarray):
 def make(subarray, path, criteria=(), **options):
     """A reconstructor with quality criteria."""
     reconstructor = GammaPhysNetReconstructor(subarray, model_path=path, device="cpu", **options)
-    reconstructor.quality_query.quality_criteria = list(criteria)
     reconstructor.quality_query = type(reconstructor.quality_query)(
         parent=reconstructor, quality_criteria=list(criteria)
     )

@@ -318,7 +318,7 @@ def test_bad_checkpoints_are_refused(make_checkpoint, hex61, edit, text):
 def test_half_renamed_layout_is_refused(make_checkpoint, hex61):
     """What GammaLearn's own strict=False loader would fill with random numbers."""
     path = make_checkpoint(renamed(".conv_block.cv1", ".conv.conv1"))
-    with pytest.raises(CheckpointError, match="missing .*unexpected"):
+    with pytest.raises(CheckpointError, match=r"missing .*unexpected"):
         convert_checkpoint(path, hex61, FACTS)
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from ctapipe_gammalearn.exceptions import ModelFileError
+from ctapipe_gammalearn.lattice import CameraLattice
 from ctapipe_gammalearn.nn import Architecture
-from ctapipe_gammalearn.weights import random_model
+from ctapipe_gammalearn.weights import random_model, write_model
 from ctapipe_gammalearn.weights.initialise import default_tasks
 from ctapipe_gammalearn.weights.synthetic import synthetic_images
 
@@ -30,6 +31,18 @@ def test_outputs_are_of_order_one_for_unseen_showers(request, camera, norm):
         assert output.isfinite().all(), task
         assert output.abs().median() < 3, task
         assert output.std() > 1e-3, task
+
+
+def test_every_camera_of_the_simulations(cameras, tmp_path):
+    from ctapipe_gammalearn.io.cameras import lattice_shape, pixel_positions
+
+    architecture = Architecture(num_layers=1, block_features=(4,), reduced=(1,), fc_width=4)
+    for i, geometry in enumerate(cameras.values()):
+        positions, shape = pixel_positions(geometry), lattice_shape(geometry)
+        camera = CameraLattice.from_positions(*positions, shape)
+        model = random_model(camera, geometry.name, architecture)
+        written = write_model(tmp_path / f"{i}.safetensors", model)
+        assert written.lattice.n_pixels == geometry.n_pixels
 
 
 def test_model_is_marked_and_frozen(model):

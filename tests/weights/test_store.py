@@ -10,10 +10,12 @@ import torch
 from ctapipe_gammalearn.exceptions import DeviceError, ModelFileError
 from ctapipe_gammalearn.lattice import CameraLattice
 from ctapipe_gammalearn.nn import Architecture, Mapping
-from ctapipe_gammalearn.weights import random_model, read_model, write_model
 from ctapipe_gammalearn.weights import container as container_module
+from ctapipe_gammalearn.weights import random_model, read_model, write_model
 from ctapipe_gammalearn.weights.store import Model, network_tensors, weights_sha256
 from ctapipe_gammalearn.weights.synthetic import synthetic_images
+
+from .conftest import edit
 
 HEX = {"num_layers": 1, "block_features": (4, 6), "reduced": (1, 2), "fc_width": 8}
 
@@ -141,6 +143,11 @@ def permuted(table):
         (lambda t: t | {"mapping.pixel": np.zeros(3, "i4")}, "mapping.pixel"),
         (lambda t: {k: v for k, v in t.items() if k != TABLE}, TABLE),
         (lambda t: {k: v for k, v in t.items() if k != "check.input"}, "check.input"),
+        (
+            lambda t: t | {"backbone.block1_layer999.conv_block.cv2.weight": np.zeros(1, "f4")},
+            "999",
+        ),
+        (change("fusion.weight", lambda a: a[:, :-1]), "fusion"),
         (change("check.output", lambda a: a + 0.01), "reproduce"),
         (change("check.output", lambda a: a[:, :-1]), "reproduce"),
         (change("check.input", lambda a: a[:, :1]), "check.input"),
@@ -202,6 +209,24 @@ def test_sealed_but_wrong_cards_are_refused(edit_model, edit, text):
     with pytest.raises(ModelFileError, match=text) as error:
         read_model(path)
     assert "\n" not in str(error.value)
+
+
+def test_cartesian_sizes_are_bounded_before_anything_is_allocated(lattice, tmp_path):
+    architecture = Architecture(**HEX, variant="cartesian", output_size=(3, 3))
+    model = random_model(lattice, "Hex61", architecture, mapping=square_mapping(lattice))
+    for i, change in enumerate(
+        [
+            {"card": card_edit(architecture__output_size=[10**6, 10**6])},
+            {"tensors": lambda t: t | {"mapping.shape": np.array([10**5, 10**5], "i4")}},
+            {"tensors": lambda t: t | {"mapping.shape": np.array([3, 3], "i4")}},
+            {"tensors": lambda t: t | {"mapping.pixel": t["mapping.pixel"] + 1}},
+        ]
+    ):
+        path = tmp_path / f"{i}.safetensors"
+        write_model(path, model)
+        edit(path, **change)
+        with pytest.raises(ModelFileError, match=r"fusion|mapping"):
+            read_model(path)
 
 
 # ---------------------------------------------------------------- writing
