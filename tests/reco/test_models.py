@@ -89,9 +89,8 @@ def test_a_model_trained_for_other_telescopes_warns(fake_model, mixed, caplog, m
     assert "was trained for lst, not for 9 x MST" in caplog.text
 
 
-@pytest.mark.parametrize("value", ["{model}", '[["type", "LST*", "{model}"]]'])
-def test_model_path_on_the_command_line(value, fake_model, multi_simtel, tmp_path):
-    option = f"--{NAME}.model_path={value.format(model=fake_model)}"
+def test_model_path_on_the_command_line(fake_model, multi_simtel, tmp_path):
+    option = f"--{NAME}.model_path={fake_model}"
     assert process(multi_simtel, tmp_path / "out.h5", option, "--max-events=1") == 0
     assert fakes.FakePredictor.batches
 
