@@ -1,0 +1,36 @@
+"""The scripts in examples/ run as a user would run them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(script, *arguments, folder):
+    """Run an example in a folder; it must succeed. Returns what it prints."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / script, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_demo_prints_events_draws_a_figure_and_says_untrained(tmp_path):
+    text = run("demo.py", "--output", tmp_path / "out", folder=tmp_path)
+    assert "Length = 60 rows" in text
+    assert "the bundled model is UNTRAINED" in text
+    assert (tmp_path / "out" / "demo.dl2.h5").is_file()
+    assert (tmp_path / "out" / "demo.png").read_bytes().startswith(b"\x89PNG")
+    assert {p.name for p in tmp_path.iterdir()} == {"out"}
+
+
+def test_three_ways_from_python_agree(tmp_path):
+    assert "32 of 43 images pass the quality cut" in run("python_api.py", folder=tmp_path)
