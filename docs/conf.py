@@ -14,7 +14,6 @@ version = release = ctapipe_gammalearn.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx_automodapi.automodapi",
     "numpydoc",
 ]

@@ -1,12 +1,9 @@
 """Put estimates into ctapipe's containers and tables: the names and units of all DL2 columns."""
 
-import warnings
-
 import astropy.units as u
 import numpy as np
 from astropy.table import Table
 from ctapipe.containers import (
-    ImageParametersContainer,
     ParticleClassificationContainer,
     ReconstructedEnergyContainer,
     ReconstructedGeometryContainer,
@@ -18,7 +15,7 @@ from ctapipe.reco.utils import add_defaults_and_meta
 from ..compat import PARTICLE_TYPE
 from .estimates import Estimates
 
-__all__ = ["combine", "fill_telescopes", "properties", "property_prefixes", "to_tables"]
+__all__ = ["fill_telescopes", "properties", "property_prefixes", "to_tables"]
 
 #: What follows the prefix of the component: one prefix for each property, because
 #: columns such as ``is_valid`` of equal prefixes collide when tables are joined.
@@ -116,36 +113,6 @@ def fill_telescopes(keys, estimates, events, prefix, tasks):
 def _telescopes(event):
     """Telescopes with a trigger, and others that an earlier reconstructor filled."""
     return dict.fromkeys(map(int, [*event.trigger.tels_with_trigger, *event.dl2.tel]))
-
-
-def combine(event, combiners, with_impact):
-    """Fill ``dl2.stereo`` from the telescopes; the core is the mean over valid telescopes.
-
-    Parameters
-    ----------
-    event : ArrayEventContainer
-    combiners : list of ctapipe.reco.StereoCombiner
-    with_impact : bool
-    """
-    for dl1 in event.dl1.tel.values():
-        if dl1.parameters is None:  # StereoMeanCombiner looks at them even without weights
-            dl1.parameters = ImageParametersContainer()
-    with warnings.catch_warnings():
-        # the spread of a single telescope is 0/0, three warnings per event
-        warnings.simplefilter("ignore", RuntimeWarning)
-        for combiner in combiners:
-            combiner(event)
-    if not with_impact:
-        return
-    for combiner in combiners:
-        if combiner.property is ReconstructionProperty.GEOMETRY:
-            stereo = event.dl2.stereo.geometry[combiner.prefix]
-            used = [event.dl2.tel[t].geometry[combiner.prefix] for t in stereo.telescopes]
-            for axis in ("core_x", "core_y"):
-                cores = np.array([getattr(mono, axis).to_value(u.m) for mono in used])
-                cores = cores[np.isfinite(cores)]
-                mean = cores.mean() if len(cores) else np.nan
-                setattr(stereo, axis, u.Quantity(mean, u.m))
 
 
 def to_tables(estimates, prefix, tasks):

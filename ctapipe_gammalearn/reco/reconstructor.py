@@ -9,11 +9,12 @@ from ctapipe.reco import StereoCombiner
 from ..exceptions import GammaLearnError
 from .announce import announce
 from .checks import check_input, number_of_threads, refusal, root
-from .containers import combine, fill_telescopes, property_prefixes, to_tables
+from .containers import fill_telescopes, property_prefixes, to_tables
 from .deferred import DeferredReconstructor
 from .estimates import reconstruct
 from .models import assign_models
 from .rows import TableRow, pointing, telescopes
+from .stereo import combine
 from .stop import sigterm_as_interrupt
 from .tally import Tally
 from .traits import ModelPath, Pattern

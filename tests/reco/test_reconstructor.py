@@ -131,6 +131,27 @@ def test_pixel_order_of_the_file_does_not_matter(network, events, subarray, lst_
         np.testing.assert_array_equal(column(other, kind, field), column(events, kind, field))
 
 
+def test_one_telescope_is_combined_as_ctapipe_does(network, events):
+    """Without the detour over unit vectors."""
+    (combiner,) = (
+        c for c in network.stereo_combiners if c.property is ReconstructionProperty.GEOMETRY
+    )
+    for n_telescopes, event in enumerate(events[:3]):
+        event.trigger.tels_with_trigger = event.trigger.tels_with_trigger[:n_telescopes]
+        event.dl2.tel.clear()
+        network(event)
+        ours = event.dl2.stereo.geometry["GammaPhysNetGeometry"]
+        combiner(event)
+        theirs = event.dl2.stereo.geometry["GammaPhysNetGeometry"]
+        assert ours.is_valid == theirs.is_valid == (n_telescopes > 0)
+        assert list(ours.telescopes) == list(theirs.telescopes)
+        assert ours.prefix == theirs.prefix
+        for name in ("alt", "az"):
+            a, b = (getattr(c, name) for c in (ours, theirs))
+            assert a.unit == b.unit
+            np.testing.assert_allclose(a.value, b.value, rtol=1e-12)
+
+
 def odd(name, dl1):
     """Make an image odd; returns whether there may be a prediction."""
     image = dl1.image = dl1.image.astype(np.float32)

@@ -263,6 +263,6 @@ def test_ctrl_c_at_random_times_leaves_files_that_can_be_merged(fake_model, ster
         target, merged = tmp_path / f"{i}.h5", tmp_path / f"merged_{i}.h5"
         code, ids = interrupted_run(stereo_dl1, fake_model, target, delay, signal.SIGINT)
         assert code == 130
-        argv = [str(target), f"--output={merged}", "--no-progress-bar"]
+        argv = [str(target), f"--output={merged}"]
         assert run_tool(MergeTool(), argv, cwd=tmp_path) == 0
         np.testing.assert_array_equal(fakes.subarray_ids(merged), ids)
