@@ -18,6 +18,7 @@ from .stereo import combine
 from .stop import sigterm_as_interrupt
 from .tally import Tally
 from .traits import ModelPath, Pattern
+from .verify import verified
 
 __all__ = ["GammaPhysNetReconstructor"]
 
@@ -107,6 +108,7 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
         announce(self.models, subarray, self.device, self.log)
         if hasattr(tool, "enter_context"):
             # entered before the writer, hence left after it has closed its file
+            tool.enter_context(verified(tool, self.seen, self.log))
             tool.enter_context(self._tally.reported(self.log))
             tool.enter_context(sigterm_as_interrupt())
 

@@ -55,7 +55,7 @@ SCHEMA = {
     "preprocessing": {
         "nan_image": float,
         "nan_time": float,
-        "cleaning": (None, dict),
+        "cleaning": {None},  # reserved: this version feeds all pixels
         "dtype": {"float32"},
     },
     "tasks": {

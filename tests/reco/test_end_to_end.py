@@ -146,7 +146,8 @@ def test_predicting_the_table_of_a_file_gives_its_dl2_columns(dl2, model_for):
             for name in prediction.colnames:
                 ours, written = prediction[name], table[name]
                 assert ours.unit == written.unit
-                np.testing.assert_allclose(ours, written, rtol=1e-5, atol=1e-5, err_msg=name)
+                atol = 2e-3 if "core" in name else 1e-5  # m: the network predicts km
+                np.testing.assert_allclose(ours, written, rtol=1e-5, atol=atol, err_msg=name)
 
 
 def test_the_dl2_file_can_be_processed_again(dl2, model_for, tmp_path):

@@ -315,8 +315,9 @@ def test_table_gives_the_numbers_of_the_event_loop(
                 expected = u.Quantity([u.Quantity(c[name]) for c in containers])
                 ours = columns[f"{prefix}_tel_{name}"]
                 unit = ours.unit or u.one
+                atol = 2e-3 if name.startswith("core") else 1e-5  # m: the network predicts km
                 np.testing.assert_allclose(
-                    np.asarray(ours, dtype=float), expected.to_value(unit), rtol=1e-6, atol=1e-7
+                    np.asarray(ours, dtype=float), expected.to_value(unit), rtol=1e-5, atol=atol
                 )
                 assert ours.description == containers[0].fields[name].description
 

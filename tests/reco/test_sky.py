@@ -8,6 +8,7 @@ from ctapipe.coordinates import CameraFrame, TelescopeFrame
 
 from ctapipe_gammalearn.reco.sky import to_horizontal
 
+pytestmark = pytest.mark.filterwarnings("ignore::ctapipe.coordinates.MissingFrameAttributeWarning")
 TELESCOPE = {"frame": "telescope", "unit": "deg", "axes": ["fov_lon", "fov_lat"]}
 CAMERA = {"frame": "camera", "unit": "m", "axes": ["x", "y"], "focal_length_m": 28.0}
 OFFSET = {"frame": "altaz-offset", "unit": "rad", "axes": ["alt", "az"]}
@@ -54,7 +55,6 @@ def assert_direction(alt, az, coordinate):
     assert ((az >= 0) & (az < 360)).all()
 
 
-@pytest.mark.filterwarnings("ignore::ctapipe.coordinates.MissingFrameAttributeWarning")
 def test_frames_are_those_of_ctapipe(many):
     raw, tel_alt, tel_az = many
     pointing = AltAz(alt=tel_alt * u.rad, az=tel_az * u.rad)

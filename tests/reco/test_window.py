@@ -39,7 +39,9 @@ def compare_batch_sizes(case, sizes, model, folder, request):
         assert fakes.assert_same_files(target, reference) > 50
 
 
-@pytest.mark.parametrize(("case", "sizes"), zip(INPUTS, [SIZES, (7,), (7,), (10**9,)], strict=True))
+@pytest.mark.parametrize(
+    ("case", "sizes"), [*zip(INPUTS, [SIZES, (7,), (7,), (10**9,)], strict=True)]
+)
 def test_output_is_identical_in_batches(case, sizes, fake_model, tmp_path, request):
     compare_batch_sizes(case, sizes, fake_model, tmp_path, request)
 
