@@ -6,7 +6,6 @@ from ctapipe.core.traits import Bool
 from ctapipe.io import DataWriter
 from ctapipe.reco import Reconstructor
 
-from .verify import EventLog
 from .window import Window
 
 __all__ = ["DeferredReconstructor"]
@@ -26,13 +25,8 @@ class DeferredReconstructor(Reconstructor):
         help="Collect the images of several events for one forward pass in ctapipe-process.",
     ).tag(config=True)
 
-    def __init__(self, subarray, atmosphere_profile=None, **kwargs):
-        super().__init__(subarray, atmosphere_profile, **kwargs)
-        self.seen = EventLog()
-
     def __call__(self, event):
         """Fill ``event.dl2``: now, or inside ctapipe-process before the event is written."""
-        self.seen.add(event.index)
         window = self._window() if self.defer else None
         if window is None:
             self.process([event], [self.note(event)])

@@ -18,7 +18,7 @@ from .stereo import combine
 from .stop import sigterm_as_interrupt
 from .tally import Tally
 from .traits import ModelPath, Pattern
-from .verify import verified
+from .verify import EventLog, verified
 
 __all__ = ["GammaPhysNetReconstructor"]
 
@@ -104,11 +104,11 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
         self._positions = {
             tel_id: position.to_value(u.m) for tel_id, position in subarray.positions.items()
         }
-        self._tally = Tally()
+        self._tally, self._seen = Tally(), EventLog()
         announce(self.models, subarray, self.device, self.log)
         if hasattr(tool, "enter_context"):
             # entered before the writer, hence left after it has closed its file
-            tool.enter_context(verified(tool, self.seen, self.log))
+            tool.enter_context(verified(tool, self._seen, self.log))
             tool.enter_context(self._tally.reported(self.log))
             tool.enter_context(sigterm_as_interrupt())
 
@@ -132,6 +132,7 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
 
     def note(self, event):
         """Telescopes that the network will see, with their pointing (rad) as it is now."""
+        self._seen.add(event.index)
         note = []
         for tel_id in map(int, event.trigger.tels_with_trigger):
             if self._accepts(event.dl1.tel.get(tel_id), tel_id):

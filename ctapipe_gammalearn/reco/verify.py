@@ -52,7 +52,8 @@ class EventLog:
     def add(self, index):
         """Count an event by its ``EventIndexContainer``."""
         self.n_events += 1
-        self.crc = zlib.crc32(struct.pack("<qq", index.obs_id, index.event_id), self.crc)
+        ids = (int(i) % 2**64 for i in (index.obs_id, index.event_id))
+        self.crc = zlib.crc32(struct.pack("<QQ", *ids), self.crc)
 
 
 @contextmanager
@@ -72,7 +73,20 @@ def verified(tool, seen, log):
     SystemExit
         With code 74; the file is renamed to ``*.incomplete``.
     """
-    yield
+    # the tool swallows errors before contexts are left: only the end of `finish` tells
+    finish, finished = tool.finish, []
+
+    def remembered():
+        finish()
+        finished.append(True)
+
+    tool.finish = remembered
+    try:
+        yield
+    finally:
+        del tool.finish
+    if not finished:
+        return
     path = Path(getattr(getattr(tool, "write", None), "output_path", None) or os.devnull)
     if not path.is_file():
         return

@@ -264,7 +264,8 @@ def test_ctrl_c_at_random_times_leaves_files_that_can_be_merged(fake_model, ster
     for i, delay in enumerate(np.random.default_rng(1).uniform(0.5, 4.0, 10)):
         target, merged = tmp_path / f"{i}.h5", tmp_path / f"merged_{i}.h5"
         code, ids = interrupted_run(stereo_dl1, fake_model, target, delay, signal.SIGINT)
-        assert code == 130
+        # after the last event ctapipe closes the file outside of its own try block
+        assert code == 130 or (code in (0, -signal.SIGINT) and len(ids) == 213)
         argv = [str(target), f"--output={merged}"]
         assert run_tool(MergeTool(), argv, cwd=tmp_path) == 0
         np.testing.assert_array_equal(fakes.subarray_ids(merged), ids)
