@@ -84,7 +84,7 @@ def verified(tool, seen, log):
     try:
         yield
     finally:
-        del tool.finish
+        tool.finish = finish
     if not finished:
         return
     path = Path(getattr(getattr(tool, "write", None), "output_path", None) or os.devnull)
