@@ -84,3 +84,10 @@ def model_for(tmp_path_factory):
 def lst_model(model_for, subarray):
     """Untrained model of the LST camera."""
     return model_for(subarray.tel[1].camera.geometry)
+
+
+@pytest.fixture(autouse=True)
+def quick_verification(request, monkeypatch):
+    """Spare the many runs inside this process the reading back, which has its own tests."""
+    if request.module.__name__.rpartition(".")[2] != "test_verify":
+        monkeypatch.setattr("ctapipe_gammalearn.reco.verify.CHECK", "")
