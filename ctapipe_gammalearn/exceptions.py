@@ -8,6 +8,7 @@ __all__ = [
     "ModelFileError",
     "ModelMismatch",
     "OutOfMemory",
+    "SimulationError",
 ]
 
 
@@ -39,3 +40,7 @@ class OutOfMemory(GammaLearnError):
     """Not even a batch of one image fits into memory."""
 
     exit_code = 71
+
+
+class SimulationError(GammaLearnError):
+    """A run description that cannot be simulated."""

@@ -27,10 +27,11 @@ ARROWS = {
     "exceptions": (set(), set()),
     "compat": (set(), {"ctapipe"}),
     "lattice": (set(), {"scipy"}),
+    "simulation": (set(), {"numba", "scipy", "yaml"}),
     "nn": ({"lattice"}, {"torch"}),
     "weights": ({"nn", "lattice"}, {"torch", "safetensors"}),
     "inference": ({"weights", "nn", "lattice"}, {"torch"}),
-    "io": ({"compat"}, {"ctapipe", "astropy", "tables"}),
+    "io": ({"compat", "simulation"}, {"ctapipe", "astropy", "tables"}),
     "reco": ({"inference", "weights", "io", "compat"}, {"ctapipe", "astropy", "torch"}),
     "tools": (ANY, ANY),
 }
@@ -215,6 +216,12 @@ def test_entry_points_are_exactly_ours():
     found = {(e.group, e.name, e.value) for e in distribution(NAME).entry_points}
     assert found == {
         ("console_scripts", "ctapipe-gammalearn-models", f"{NAME}.tools.models:main"),
+        ("console_scripts", "ctapipe-gammalearn-simulate", f"{NAME}.tools.simulate:main"),
+        (
+            "ctapipe_io",
+            "ShowerSimulationSource",
+            f"{NAME}.io.shower_source:ShowerSimulationSource",
+        ),
         ("ctapipe_reco", "GammaPhysNetReconstructor", f"{NAME}.reco:GammaPhysNetReconstructor"),
     }
 
@@ -280,3 +287,10 @@ def test_example_configuration_names_only_existing_options():
     assert ("GammaPhysNetReconstructor", "model_path") in found
     unknown = [(c, t) for c, t in found if t not in classes[c].class_trait_names(config=True)]
     assert not unknown
+    config = yaml.safe_load((PACKAGE / "resources" / "simulate.yaml").read_text(encoding="utf-8"))
+    unknown = [
+        (c, t)
+        for c, t in settings(config)
+        if c not in classes or t not in classes[c].class_trait_names(config=True)
+    ]
+    assert not [(c, t) for c, t in unknown if c not in ("Contact",)]

@@ -1,0 +1,171 @@
+"""Files of simulated events: written aside, marked as complete, verified, then renamed.
+
+HDF5 files written to a full disk may look sound to the process that wrote them, or to
+anybody who only counts rows.  So a file gets a mark with its row numbers, and is read in
+full by another process before it gets its name.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+
+import numpy as np
+import tables
+
+from ..exceptions import SimulationError
+
+__all__ = [
+    "append_runs",
+    "has_events",
+    "part_name",
+    "publish",
+    "read_mark",
+    "remove_strays",
+    "set_mark",
+    "verify",
+]
+
+MARK = "CTAPIPE_GAMMALEARN_COMPLETE"
+# one row per run
+RUN_TABLES = (
+    "/configuration/observation/",
+    "/configuration/simulation/",
+    "/simulation/service/shower_distribution",
+)
+
+
+def _leaves(file):
+    """All tables and arrays of an open file by path."""
+    return {node._v_pathname: node for node in file.walk_nodes("/", "Leaf")}
+
+
+def set_mark(path, settings):
+    """Note in a finished file what it holds: its settings and the rows of every table."""
+    with tables.open_file(path, "a") as file:
+        rows = {name: int(node.nrows) for name, node in _leaves(file).items()}
+        file.root._v_attrs[MARK] = json.dumps({"settings": settings, "rows": rows})
+
+
+def read_mark(path):
+    """Settings of a complete file, or None for any other file."""
+    try:
+        with tables.open_file(path, "r") as file:
+            return json.loads(file.root._v_attrs[MARK])["settings"]
+    except (OSError, KeyError, ValueError, tables.HDF5ExtError):
+        return None
+
+
+def verify(path):
+    """Read a file completely.  To be called in a process that did not write it.
+
+    Returns
+    -------
+    str
+        Empty if the file is sound, else what is wrong with it.
+    """
+    try:
+        with tables.open_file(path, "r") as file:
+            rows = json.loads(file.root._v_attrs[MARK])["rows"]
+            leaves = _leaves(file)
+            if {name: int(node.nrows) for name, node in leaves.items()} != rows:
+                return "tables or rows are missing"
+            for name, node in leaves.items():
+                if not _readable(node):
+                    return f"rows of {name} are empty"
+    except tables.HDF5ExtError:
+        return "not a complete HDF5 file"
+    except (OSError, KeyError, ValueError) as error:
+        return " ".join(str(error).split())[:150] or type(error).__name__
+    return ""
+
+
+def _readable(node, n=2000):
+    """Read all rows in slices; rows of events that never reached the disk have obs_id 0."""
+    for start in range(0, node.nrows, n):
+        rows = node.read(start, min(start + n, node.nrows))
+        names = rows.dtype.names or ()
+        if "obs_id" in names and not np.all(rows["obs_id"] > 0):
+            return False
+    return True
+
+
+def has_events(path):
+    """Whether a DL1 file has an event table; without events ctapipe writes none."""
+    with tables.open_file(path, "r") as file:
+        return "/dl1/event/subarray/trigger" in file
+
+
+def append_runs(path, empty):
+    """Add runs without events, which ctapipe-merge refuses, to a file: they were thrown, too.
+
+    Parameters
+    ----------
+    path : Path
+    empty : list of Path
+    """
+    with tables.open_file(path, "a") as file:
+        for name in empty:
+            with tables.open_file(name, "r") as other:
+                for node in other.walk_nodes("/", "Table"):
+                    if node._v_pathname.startswith(RUN_TABLES):
+                        file.get_node(node._v_pathname).append(node.read())
+
+
+def part_name(path):
+    """Temporary name beside a file, unique to this process."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.part{path.suffix}")
+
+
+def _alive(pid):
+    """Whether a process of this machine exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def remove_strays(folder):
+    """Delete unfinished files whose process has gone."""
+    for path in folder.glob(".*.part.*"):
+        words = path.name.split(".")
+        pid = words[-4]
+        if pid.isdigit() and not _alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def publish(part, path, overwrite=False):
+    """Give a verified file its name, completely or not at all.
+
+    Parameters
+    ----------
+    part, path : Path
+        In the same folder.
+    overwrite : bool
+        Without it an existing file is never touched, not even if it appears meanwhile.
+
+    Raises
+    ------
+    SimulationError
+        If the file exists.
+    """
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    try:
+        if overwrite:
+            part.replace(path)
+        else:
+            path.hardlink_to(part)
+    except FileExistsError:
+        raise SimulationError(
+            f"{path}: exists; choose another folder, or --overwrite to replace it"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not every file system can sync a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)

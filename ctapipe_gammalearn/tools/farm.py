@@ -1,0 +1,94 @@
+"""Processes that work for one command: spawned, counted, and gone when the command goes."""
+
+import multiprocessing
+import signal
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from ..io.simulated_files import verify
+from .worker import EX_IOERR, Failure, connect
+
+__all__ = ["Farm", "signals_as_exit"]
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+POLL_SECONDS = 0.5
+
+
+@contextmanager
+def signals_as_exit():
+    """Turn SIGTERM and SIGHUP into `SystemExit` with the code that a shell would see."""
+
+    def leave(signum, frame):
+        raise SystemExit(128 + signum)
+
+    old = {s: signal.signal(s, leave) for s in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in old.items():
+            signal.signal(signum, handler)
+
+
+class Farm:
+    """A pool of workers and one process that reads what they wrote.
+
+    Parameters
+    ----------
+    jobs : int
+        Number of workers.
+    on_progress : callable
+        Gets the number of simulated showers, twice a second.
+    """
+
+    def __init__(self, jobs, on_progress):
+        context = multiprocessing.get_context("spawn")
+        self.counter = context.Value("q", 0)
+        self.on_progress = on_progress
+        self.pool = ProcessPoolExecutor(jobs, context, connect, (self.counter,))
+        self.reader = ProcessPoolExecutor(1, context, connect, (self.counter,))
+        self.pending = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        """Wait for the processes after success, kill them after anything else."""
+        if kind is not None:
+            for process in multiprocessing.active_children():
+                process.kill()
+        for pool in (self.pool, self.reader):
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, then, function, *args):
+        """Run a job in a worker, afterwards ``then(result)`` here."""
+        self.pending[self.pool.submit(function, *args)] = then
+
+    def check(self, then, path):
+        """Read a file completely in the other process, afterwards ``then()`` here.
+
+        A file that is not sound is deleted and raises `Failure`.
+        """
+
+        def judge(fault):
+            if fault:
+                path.unlink(missing_ok=True)
+                raise Failure(
+                    f"{path}: not written completely ({fault}); is the disk full?", EX_IOERR
+                )
+            then()
+
+        self.pending[self.reader.submit(verify, path)] = judge
+
+    def run(self):
+        """Work until no job is left; jobs may submit further ones."""
+        try:
+            while self.pending:
+                done, _ = wait(self.pending, POLL_SECONDS, FIRST_COMPLETED)
+                for future in done:
+                    self.pending.pop(future)(future.result())
+                self.on_progress(self.counter.value)
+        except BrokenProcessPool:
+            raise Failure(
+                "a process died (killed, or out of memory); run the same command again to go on"
+            ) from None

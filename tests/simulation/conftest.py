@@ -1,0 +1,18 @@
+"""Compiled code of a function is cached even if a function that it calls has changed since."""
+
+from pathlib import Path
+
+from ctapipe_gammalearn import simulation
+
+FOLDER = Path(simulation.__file__).parent
+
+
+def drop_stale_code():
+    """Remove what was compiled before the newest source of the simulation."""
+    newest = max(source.stat().st_mtime for source in FOLDER.glob("*.py"))
+    for index in (FOLDER / "__pycache__").glob("*.nbi"):
+        if index.stat().st_mtime < newest:
+            index.unlink(missing_ok=True)
+
+
+drop_stale_code()
