@@ -88,6 +88,8 @@ def cascades(folder, scale):
         1e3 * np.array(above), length, error, fmt="o", label="simulation, 300 GeV photons"
     )
     axes.set(xscale="log", xlabel="energy / MeV", ylabel="path above it / (X0 per GeV)")
+    axes.set_xticks([20, 40, 80, 200, 400], ["20", "40", "80", "200", "400"])
+    axes.minorticks_off()
     axes.set_title(f"critical energy {1e3 * CRITICAL_ENERGY:.0f} MeV")
     _save(axes, folder / "track_length.png")
 
@@ -171,9 +173,9 @@ GROUPS = {f.__name__: f for f in (interactions, cascades, light_yield, light_poo
 
 def _save(axes, path):
     """Write a figure with its legend."""
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     axes.figure.tight_layout()
-    axes.figure.savefig(path, dpi=120)
+    axes.figure.savefig(path, dpi=100, bbox_inches="tight")
     plt.close(axes.figure)
 
 
