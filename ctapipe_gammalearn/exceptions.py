@@ -9,6 +9,7 @@ __all__ = [
     "ModelMismatch",
     "OutOfMemory",
     "SimulationError",
+    "TrainingError",
 ]
 
 
@@ -44,3 +45,7 @@ class OutOfMemory(GammaLearnError):
 
 class SimulationError(GammaLearnError):
     """A run description that cannot be simulated."""
+
+
+class TrainingError(GammaLearnError):
+    """Training data or settings cannot be used."""

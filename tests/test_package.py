@@ -31,7 +31,14 @@ ARROWS = {
     "nn": ({"lattice"}, {"torch"}),
     "weights": ({"nn", "lattice"}, {"torch", "safetensors"}),
     "inference": ({"weights", "nn", "lattice"}, {"torch"}),
-    "io": ({"compat", "simulation"}, {"ctapipe", "astropy", "tables"}),
+    "training": (
+        {"inference", "weights", "nn", "lattice", "simulation"},
+        {"torch", "lightning", "yaml", "matplotlib", "astropy"},
+    ),
+    "io": (
+        {"compat", "simulation", "training", "lattice"},
+        {"ctapipe", "astropy", "tables"},
+    ),
     "reco": ({"inference", "weights", "io", "compat"}, {"ctapipe", "astropy", "torch"}),
     "tools": (ANY, ANY),
 }

@@ -2,17 +2,19 @@
 
 import contextlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..exceptions import DeviceError, LatticeError, ModelMismatch, OutOfMemory
-from ..lattice import match_positions
+from ..lattice import match_positions, rotation_permutations
 from ..nn import GammaPhysNet
 from ..weights import read_model
 from .channels import network_input
 from .device import PRECISIONS, is_out_of_memory, number_of_threads, resolve_device
+from .likelihood import apply_calibration, average_rotations, camera_to_telescope, decode
 from .targets import physical
 
 __all__ = ["Predictor"]
@@ -71,10 +73,15 @@ class Predictor:
         if isinstance(model, str | Path):
             model = read_model(model, engine=engine)
         self.card, self.lattice = model.card, model.lattice
-        network = GammaPhysNet(self.card.architecture, model.lattice, model.mapping, engine)
+        shower = self.card.input_settings()
+        network = GammaPhysNet(self.card.architecture, self.lattice, model.mapping, engine, shower)
         network.load_state_dict(model.network.state_dict())
         network = network.double() if precision == "float64" else network
         self._network = network.frozen().to(self.device)
+        self._turns = [slice(None)]
+        if shower is not None and shower.rotations > 1:
+            turns = torch.as_tensor(rotation_permutations(self.lattice))
+            self._turns = list(turns.to(self.device))
         self._dtype = torch.float64 if precision == "float64" else torch.float32
         self._reduced = precision == "bfloat16"
         self.batch_size = batch_size or BATCH_SIZE[self.device.type]
@@ -135,6 +142,21 @@ class Predictor:
         OutOfMemory
             Not even one image fits.
         """
+        decoded, usable = self.decode(image, peak_time, pixel_order)
+        decoded = apply_calibration(decoded, self.card.calibration)
+        if self.card.shower is not None and decoded.direction is not None:
+            decoded = replace(decoded, direction=camera_to_telescope(decoded.direction))
+        return physical(decoded, usable, self.card.tasks)
+
+    def decode(self, image, peak_time=None, pixel_order=None):
+        """Outputs of the network before any calibration; parameters as for `predict`.
+
+        Returns
+        -------
+        decoded : ctapipe_gammalearn.inference.likelihood.Decoded
+        usable : ndarray, shape (n_images,), bool
+            See `network_input`.
+        """
         image, peak_time = self._check(image, peak_time)
         rows, usable, start = [], [], 0
         while start < len(image) or not rows:
@@ -150,8 +172,8 @@ class Predictor:
                 start += self.batch_size
                 continue
             self._halve()
-        raw = {task: np.concatenate([row[task] for row in rows]) for task in rows[0]}
-        return physical(raw, np.concatenate(usable), self.card.tasks)
+        raw = {task: torch.cat([row[task] for row in rows]) for task in rows[0]}
+        return decode(raw), np.concatenate(usable)
 
     def _check(self, image, peak_time):
         """Arrays of the right shape, or a ModelMismatch."""
@@ -169,7 +191,7 @@ class Predictor:
         return image, peak_time
 
     def _forward(self, image, peak_time, order):
-        """Raw outputs (float64 arrays) and usable rows of one batch."""
+        """Raw outputs (float64) and usable rows of one batch, mean over turned images."""
         x, usable = network_input(
             image,
             peak_time,
@@ -178,8 +200,10 @@ class Predictor:
             nan_time=self.card.preprocessing["nan_time"],
         )
         with torch.inference_mode(), number_of_threads(self.n_threads), self._arithmetic():
-            raw = self._network(torch.as_tensor(x).to(self.device, self._dtype))
-            return {k: v.double().cpu().numpy() for k, v in raw.items()}, usable
+            x = torch.as_tensor(x).to(self.device, self._dtype)
+            turned = (self._network(x[..., turn]) for turn in self._turns)
+            raw = [{k: v.double().cpu() for k, v in out.items()} for out in turned]
+            return average_rotations(raw), usable
 
     @contextlib.contextmanager
     def _arithmetic(self):

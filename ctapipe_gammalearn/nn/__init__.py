@@ -3,5 +3,6 @@
 from .architecture import Architecture
 from .engines import ENGINES, Mapping
 from .gammaphysnet import GammaPhysNet
+from .shower import InputSettings
 
-__all__ = ["ENGINES", "Architecture", "GammaPhysNet", "Mapping"]
+__all__ = ["ENGINES", "Architecture", "GammaPhysNet", "InputSettings", "Mapping"]

@@ -30,7 +30,7 @@ class Architecture:
     variant : {"indexed", "cartesian"}
         Convolutions on the camera lattice, or on a square image interpolated from it.
     num_channels : int
-        Input channels: 1 (charge) or 2 (charge, peak time).
+        Input channels: 1 (charge), 2 (charge, peak time) or 5 (made by `ShowerInput`).
     num_layers : int
         Residual layers per block.
     block_features : tuple of int
@@ -45,8 +45,13 @@ class Architecture:
         Width of the squeeze layer in each block; empty without attention.
     fc_width : int
         Hidden width of the heads.
+    trunk : int
+        Dense layers shared by all heads, which are then linear; 0: the original heads.
+    num_scalars : int
+        Numbers beside the images that enter the trunk.
     outputs : dict
-        Output size of each task present, a subset of `TASKS`.
+        Output size of each task present, a subset of `TASKS`: energy 1, or 2 with its
+        scale; direction 2, or 6 for each mode of a mixture (`nn.likelihood`).
     output_size : tuple of int or None
         Cartesian only: the image before the heads is averaged to this size.
     """
@@ -61,6 +66,8 @@ class Architecture:
     attention: str = "dual"
     reduced: tuple = (1, 2, 4)
     fc_width: int = 256
+    trunk: int = 0
+    num_scalars: int = 0
     outputs: dict = None
     output_size: tuple | None = None
 
@@ -83,10 +90,12 @@ class Architecture:
         """Validity of each field."""
         whole = lambda *values: all(type(v) is int and v > 0 for v in values)  # noqa: E731
         sizes = {"energy": (1,), "impact": (2,), "direction": (2,), "class": range(2, 100)}
+        if self.trunk:
+            sizes |= {"energy": (1, 2), "direction": (2, *range(6, 97, 6))}
         n_blocks = len(self.block_features)
         return {
             "variant": self.variant in ("indexed", "cartesian"),
-            "num_channels": self.num_channels in (1, 2),
+            "num_channels": self.num_channels in (1, 2, 5),
             "num_layers": whole(self.num_layers),
             "block_features": n_blocks > 0 and whole(*self.block_features),
             "norm": self.norm in ("batch", "none"),
@@ -95,6 +104,10 @@ class Architecture:
             "reduced": whole(*self.reduced)
             and len(self.reduced) == (0 if self.attention == "none" else n_blocks),
             "fc_width": whole(self.fc_width),
+            "trunk": self.trunk in range(9),
+            "num_scalars": type(self.num_scalars) is int
+            and 0 <= self.num_scalars < 1000
+            and (self.trunk > 0 or self.num_scalars == 0),
             "outputs": bool(self.outputs)
             and all(n in sizes.get(task, ()) for task, n in self.outputs.items()),
             "output_size": self.output_size is None

@@ -5,13 +5,20 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from .backbone import Backbone
 from .engines import make_engine
 from .freeze import freeze
-from .layers import Conv
+from .layers import BatchNorm, Conv
+from .likelihood import MODE_SIZE, shift_mixture
+from .shower import ShowerInput
 
 __all__ = ["GammaPhysNet"]
+
+#: standard deviations at which scalars are cut off
+SCALAR_LIMIT = 6.0
+_HEAD = {"class": "classifier"}
 
 
 class EnergyHead(nn.Module):
@@ -39,6 +46,13 @@ class GammaPhysNet(nn.Module):
         For the Cartesian variant.
     engine : str
         Name in `ctapipe_gammalearn.nn.engines.ENGINES`.
+    shower : InputSettings, optional
+        Preparation of the images inside the network; without it they enter as they are.
+
+    Attributes
+    ----------
+    dropout : float
+        Fraction of the trunk's activations dropped in training.
 
     Raises
     ------
@@ -46,17 +60,39 @@ class GammaPhysNet(nn.Module):
         Unknown engine, or one that does not apply to the variant.
     """
 
-    def __init__(self, architecture, lattice=None, mapping=None, engine="auto"):
+    def __init__(self, architecture, lattice=None, mapping=None, engine="auto", shower=None):
         super().__init__()
         self.architecture = architecture
         self.activation = architecture.make_activation()
+        self.dropout = 0.0
+        self.shower = None if shower is None else ShowerInput(shower, lattice)
+        if shower is not None:
+            lattice = self.shower.lattice
         self.backbone = Backbone(architecture, make_engine(engine, architecture, lattice, mapping))
         n_features = architecture.block_features[-1]
-        width, outputs = architecture.fc_width, architecture.outputs
         if architecture.variant == "cartesian":
             n_flat = n_features * math.prod(architecture.output_size)
         else:
             n_flat = n_features * self.backbone.engine.levels[-1].n_cells
+        if architecture.trunk:
+            self._add_trunk(n_flat)
+        else:
+            self._add_heads(n_features, n_flat)
+        self.reset_parameters()
+
+    def _add_trunk(self, n_flat):
+        """Shared dense layers and linear heads."""
+        width, num_scalars = self.architecture.fc_width, self.architecture.num_scalars
+        if num_scalars:
+            self.scalar_norm = BatchNorm(num_scalars, self.architecture.bn_eps)
+        sizes = [n_flat + num_scalars, *[width] * self.architecture.trunk]
+        self.trunk = nn.ModuleList(map(nn.Linear, sizes[:-1], sizes[1:]))
+        for task, size in self.architecture.outputs.items():
+            self.add_module(_HEAD.get(task, task), nn.Linear(width, size))
+
+    def _add_heads(self, n_features, n_flat):
+        """Heads of the publication."""
+        width, outputs = self.architecture.fc_width, self.architecture.outputs
         if "energy" in outputs:
             self.energy = EnergyHead(n_features, width, outputs["energy"])
         if "impact" in outputs or "direction" in outputs:
@@ -66,7 +102,6 @@ class GammaPhysNet(nn.Module):
                 self.add_module(task, nn.Linear(width, outputs[task]))
         if "class" in outputs:
             self.classifier = nn.Linear(n_flat, outputs["class"])
-        self.reset_parameters()
 
     def reset_parameters(self, generator=None):
         """Random weights: Kaiming-uniform (fan out) in the backbone, torch's own in heads.
@@ -87,6 +122,21 @@ class GammaPhysNet(nn.Module):
                     module.bias.uniform_(
                         *(s / math.sqrt(n_in) for s in (-1, 1)), generator=generator
                     )
+        if self.architecture.trunk:
+            self._start_small(generator)
+
+    @torch.no_grad()
+    def _start_small(self, generator):
+        """Linear heads that begin near zero, the modes of a mixture around the image."""
+        for task in self.architecture.outputs:
+            layer = getattr(self, _HEAD.get(task, task))
+            layer.weight.normal_(std=0.01, generator=generator)
+            layer.bias.zero_()
+        n_modes = self.architecture.outputs.get("direction", 0) // MODE_SIZE
+        if n_modes:
+            modes = self.direction.bias.view(n_modes, MODE_SIZE)
+            angle = 2 * math.pi * torch.arange(n_modes) / n_modes
+            modes[:, 1], modes[:, 2] = torch.cos(angle), torch.sin(angle)
 
     def forward(self, x):
         """Raw outputs of all heads.
@@ -94,19 +144,33 @@ class GammaPhysNet(nn.Module):
         Parameters
         ----------
         x : Tensor, shape (N, num_channels, n_pixels)
-            Images in the model's pixel order, all values finite.
+            Images in the model's pixel order, all values finite.  With ``shower``: charge
+            (p.e.) and peak time (ns).
 
         Returns
         -------
         dict of str to Tensor, shape (N, n_outputs)
             Keys are the tasks of the architecture; "class" holds logits.
         """
-        return self.heads(self.backbone(x))
+        if self.shower is None:
+            return self.heads(self.backbone(x))
+        channels, scalars, centre = self.shower(x)
+        outputs = self.heads(self.backbone(channels), scalars)
+        if "direction" in outputs:
+            outputs["direction"] = shift_mixture(outputs["direction"].to(centre.dtype), centre)
+        return outputs
 
-    def heads(self, features):
-        """Outputs of all heads from features (N, C, n_cells)."""
+    def heads(self, features, scalars=None):
+        """Outputs of all heads from features (N, C, n_cells) and scalars (N, num_scalars)."""
         outputs = self.architecture.outputs
         flat = features.flatten(1)  # (N, C·n_cells), channel-major
+        if self.architecture.trunk:
+            if self.architecture.num_scalars:
+                scalars = self.scalar_norm(scalars).clamp(-SCALAR_LIMIT, SCALAR_LIMIT)
+                flat = torch.cat([flat, scalars.to(flat.dtype)], 1)
+            for layer in self.trunk:
+                flat = F.dropout(self.activation(layer(flat)), self.dropout, self.training)
+            return {task: getattr(self, _HEAD.get(task, task))(flat) for task in outputs}
         result = {}
         if "energy" in outputs:
             result["energy"] = self.energy(features.mean(2), self.activation)

@@ -56,12 +56,17 @@ def values(estimates, prop, with_impact):
     """Columns of one property: field name to array, with units."""
     valid = estimates.is_valid
     if prop is ReconstructionProperty.ENERGY:
-        return {"energy": u.Quantity(estimates.energy, u.TeV), "is_valid": valid}
+        return {
+            "energy": u.Quantity(estimates.energy, u.TeV),
+            "energy_uncert": u.Quantity(estimates.energy_uncert, u.TeV),
+            "is_valid": valid,
+        }
     if prop is ReconstructionProperty.PARTICLE_TYPE:
         return {"prediction": estimates.gammaness, "is_valid": valid}
     columns = {
         "alt": u.Quantity(estimates.alt, u.deg),
         "az": u.Quantity(estimates.az, u.deg),
+        "ang_distance_uncert": u.Quantity(estimates.direction_uncert, u.deg),
         "is_valid": valid & estimates.has_direction,
     }
     if with_impact:

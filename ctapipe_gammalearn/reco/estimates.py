@@ -5,9 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import tally as outcomes
-from .sky import to_horizontal
+from .sky import tilted_to_ground, to_horizontal
 
 __all__ = ["Estimates", "reconstruct"]
+
+#: fields of a prediction that are used
+JOINED = (
+    "is_valid", "energy", "energy_uncert", "direction", "direction_uncert", "impact", "gammaness",
+)  # fmt: skip
 
 
 @dataclass
@@ -18,8 +23,9 @@ class Estimates:
     ----------
     is_valid, has_direction : ndarray, shape (n_images,), bool
         The network's output is credible; its direction is a position on the sky.
-    energy : ndarray, shape (n_images,), float64, TeV
-    alt, az : ndarray, shape (n_images,), float64, deg
+    energy, energy_uncert : ndarray, shape (n_images,), float64, TeV
+    alt, az, direction_uncert : ndarray, shape (n_images,), float64, deg
+        The uncertainty is the radius that holds 68 %.
     core_x, core_y : ndarray, shape (n_images,), float64, m
         Impact point in the ground frame.
     distance : ndarray, shape (n_images,), float64, m
@@ -30,8 +36,10 @@ class Estimates:
     is_valid: np.ndarray
     has_direction: np.ndarray
     energy: np.ndarray
+    energy_uncert: np.ndarray
     alt: np.ndarray
     az: np.ndarray
+    direction_uncert: np.ndarray
     core_x: np.ndarray
     core_y: np.ndarray
     distance: np.ndarray
@@ -41,7 +49,7 @@ class Estimates:
     def empty(cls, n_images):
         """Rows without any estimate."""
         flags = [np.zeros(n_images, dtype=bool) for _ in range(2)]
-        return cls(*flags, *(np.full(n_images, np.nan) for _ in range(7)))
+        return cls(*flags, *(np.full(n_images, np.nan) for _ in range(9)))
 
     def spread(self, rows, n_images):
         """Put these rows at the positions ``rows`` of a larger set; the others are empty."""
@@ -83,8 +91,8 @@ def reconstruct(models, tel_ids, images, peak_times, pointing, tel_positions, ta
             start += len(chunk)
         if rows:
             rows = np.array(rows)
-            task = predictor.card.tasks.get("direction")
-            _store(estimates, rows, _join(parts), task, pointing[rows], tel_positions[rows])
+            tasks = predictor.card.tasks
+            _store(estimates, rows, _join(parts), tasks, pointing[rows], tel_positions[rows])
             _count(estimates, rows, predictor, images, peak_times, tally)
     return estimates
 
@@ -101,28 +109,30 @@ def _predict(predictor, rows, assigned, images, peak_times):
 def _join(parts):
     """Arrays of several predictions one after the other, None where the task is absent."""
     joined = {}
-    for name in ("is_valid", "energy", "direction", "impact", "gammaness"):
+    for name in JOINED:
         arrays = [getattr(part, name) for part in parts]
         joined[name] = None if arrays[0] is None else np.concatenate(arrays)
     return joined
 
 
-def _store(estimates, rows, joined, task, pointing, tel_positions):
+def _store(estimates, rows, joined, tasks, pointing, tel_positions):
     """Put the predictions of one model into their rows, directions and impact on the ground."""
     estimates.is_valid[rows] = joined["is_valid"]
-    if joined["energy"] is not None:
-        estimates.energy[rows] = joined["energy"]
-    if joined["gammaness"] is not None:
-        estimates.gammaness[rows] = joined["gammaness"]
+    for name in ("energy", "energy_uncert", "direction_uncert", "gammaness"):
+        if joined[name] is not None:
+            getattr(estimates, name)[rows] = joined[name]
     alt, az = np.rad2deg(pointing).T
     if joined["direction"] is not None:
-        own_alt, own_az = to_horizontal(joined["direction"], task, *pointing.T)
+        own_alt, own_az = to_horizontal(joined["direction"], tasks["direction"], *pointing.T)
         seen = np.isfinite(own_alt) & np.isfinite(own_az)
         estimates.has_direction[rows] = seen
         estimates.alt[rows], estimates.az[rows] = own_alt, own_az
         alt, az = np.where(seen, own_alt, alt), np.where(seen, own_az, az)
     if joined["impact"] is not None:
-        core = tel_positions[:, :2] + joined["impact"]
+        impact = joined["impact"]
+        if tasks["impact"]["frame"] == "tilted":
+            impact = tilted_to_ground(impact, *pointing.T)
+        core = tel_positions[:, :2] + impact
         estimates.core_x[rows], estimates.core_y[rows] = core.T
         estimates.distance[rows] = _distance(core, alt, az, tel_positions)
 

@@ -4,7 +4,7 @@ import astropy.units as u
 import numpy as np
 from ctapipe.reco.preprocessing import telescope_to_horizontal
 
-__all__ = ["to_horizontal"]
+__all__ = ["tilted_to_ground", "to_horizontal"]
 
 
 def to_horizontal(direction, task, pointing_alt, pointing_az):
@@ -80,3 +80,25 @@ def _from_offset(columns, task, pointing_alt, pointing_az):
     alt = np.where(beyond, np.copysign(180, alt) - alt, alt)
     bad = ~(np.isfinite(alt) & np.isfinite(az))
     return np.where(bad, np.nan, alt), np.where(bad, np.nan, az)
+
+
+def tilted_to_ground(impact, pointing_alt, pointing_az):
+    """Project impact points from the tilted plane to the horizontal one, along the pointing.
+
+    Parameters
+    ----------
+    impact : ndarray, shape (n_images, 2), m
+        Core minus telescope in ctapipe's ``TiltedGroundFrame``.
+    pointing_alt, pointing_az : ndarray, shape (n_images,), rad
+
+    Returns
+    -------
+    ndarray, shape (n_images, 2), m
+        Core minus telescope in the ``GroundFrame``, at the height of the telescope.
+    """
+    x, y = np.asarray(impact, dtype=np.float64).T
+    sin_alt, cos_alt = np.sin(pointing_alt), np.cos(pointing_alt)
+    # in the vertical plane of the axis the shadow of x is longer by 1 / sin(alt)
+    along = np.where(sin_alt > 0, x * (sin_alt + cos_alt**2 / np.maximum(sin_alt, 1e-9)), np.nan)
+    cos_az, sin_az = np.cos(pointing_az), np.sin(pointing_az)
+    return np.stack([along * cos_az + y * sin_az, y * cos_az - along * sin_az], axis=1)

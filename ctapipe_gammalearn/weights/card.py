@@ -1,160 +1,21 @@
-"""The model card: what the numbers in a weight file mean, as validated JSON.
-
-`SCHEMA` is the whole format.  A rule is a type; ``None``; a set of allowed values; a tuple
-of alternatives; a list (one rule: any number of items, several: exactly those); a dict of
-keys (all required unless they end in "?", no others allowed); or a `By`.
-"""
+"""The model card: what the numbers in a weight file mean, as validated JSON."""
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..exceptions import ModelFileError
-from ..nn import Architecture
+from ..nn import Architecture, InputSettings
+from ..nn.likelihood import MODE_SIZE
+from ..nn.shower import NUM_CHANNELS
+from .schema import FORMAT_VERSION, SCHEMA, UNITS, check
 
 __all__ = ["FORMAT_VERSION", "PARTICLES", "ModelCard", "camera_section", "class_task", "outputs_of"]
 
-FORMAT_VERSION = 1
-
 #: names of CORSIKA (lstchain mc_type, ctapipe true_shower_primary_id) particle numbers
 PARTICLES = {0: "gamma", 1: "electron", 101: "proton", 402: "helium", 5626: "iron"}
-
-UNITS = {"image": "p.e.", "peak_time": "ns"}
-
-
-@dataclass(frozen=True)
-class By:
-    """Rule for an object whose keys depend on the value of one of them."""
-
-    key: str
-    rules: dict
-
-
-_RANGE = (None, [float, float])
-
-SCHEMA = {
-    "format_version": {FORMAT_VERSION},
-    "status": {"trained", "untrained"},
-    "architecture": {
-        "name": {"gamma-physnet"},
-        "variant": {"indexed", "cartesian"},
-        "num_channels": int,
-        "num_layers": int,
-        "block_features": [int],
-        "activation": str,
-        "norm": {"batch", "none"},
-        "bn_eps": float,
-        "attention": {"type": {"dual", "se", "none"}, "reduced": [int]},
-        "fc_width": int,
-        "output_size": (None, [int, int]),
-    },
-    "channels": [{"name": set(UNITS), "unit": set(UNITS.values())}],
-    "preprocessing": {
-        "nan_image": float,
-        "nan_time": float,
-        "cleaning": {None},  # reserved: this version feeds all pixels
-        "dtype": {"float32"},
-    },
-    "tasks": {
-        "energy?": {"transform": {"log10"}, "unit": {"TeV"}},
-        "direction?": By(
-            "frame",
-            {
-                "telescope": {"unit": {"deg"}, "axes": [{"fov_lon"}, {"fov_lat"}]},
-                "altaz-offset": {"unit": {"rad"}, "axes": [{"alt"}, {"az"}]},
-                "camera": {
-                    "unit": {"m"},
-                    "axes": [{"x"}, {"y"}],
-                    "focal_length_m": float,
-                    "focal_length": {"equivalent", "effective"},
-                },
-            },
-        ),
-        "impact?": {"frame": {"ground"}, "unit": {"km", "m"}},
-        "class?": {
-            "ids": [int],
-            "names": [str],
-            "signal": int,
-            "output": {"logits", "log_softmax"},
-        },
-    },
-    "camera": {
-        "name": str,
-        "n_pixels": int,
-        "shape": {"hexagonal", "square"},
-        "pix_rotation_deg": float,
-        "pitch_m": float,
-        "lattice_sha256": str,
-        "positions_sha256": str,
-    },
-    "validity": {
-        "telescopes": [str],
-        "zenith_deg": _RANGE,
-        "energy_TeV": _RANGE,
-        "site": (None, str),
-        "nsb": (None, str),
-    },
-    "training": (
-        None,
-        {"regression_on": str, "dataset": str, "epochs": (None, int), "seed": (None, int)},
-    ),
-    "provenance": {
-        "created": str,
-        "source_file_sha256": (None, str),
-        "converter": str,
-        "gammalearn": (None, str),
-        "assumed": [str],
-    },
-    "licence": str,
-    "citation": [str],
-    "weights_sha256": str,
-}
-
-
-def check(value, rule, where=""):
-    """Raise `ModelFileError`, naming the key, unless ``value`` follows ``rule``."""
-    if isinstance(rule, By):
-        check(value, dict, where)
-        kind = value.get(rule.key)
-        check(kind, set(rule.rules), f"{where}.{rule.key}")
-        check(value, {rule.key: str, **rule.rules[kind]}, where)
-    elif isinstance(rule, dict):
-        check(value, dict, where)
-        _check_keys(value, rule, where)
-    elif isinstance(rule, list):
-        check(value, list, where)
-        if len(rule) > 1 and len(value) != len(rule):
-            raise ModelFileError(f"model card: {where} must have {len(rule)} items")
-        for i, item in enumerate(value):
-            check(item, rule[i if len(rule) > 1 else 0], f"{where}[{i}]")
-    elif isinstance(rule, tuple):  # (None, rule)
-        if value is not None:
-            check(value, rule[1], where)
-    elif isinstance(rule, set):
-        if not any(type(value) is type(allowed) and value == allowed for allowed in rule):
-            known = ", ".join(sorted(map(str, rule)))
-            raise ModelFileError(f"model card: {where} is {value!r}, known: {known}")
-    elif not (type(value) is rule or (rule is float and type(value) is int)):
-        raise ModelFileError(
-            f"model card: {where} must be of type {rule.__name__}, is {type(value).__name__}"
-        )
-    elif rule is float and not math.isfinite(value):
-        raise ModelFileError(f"model card: {where} is {value}")
-
-
-def _check_keys(value, rule, where):
-    """Keys of an object: none missing, none unknown, each with its rule."""
-    rules = {key.rstrip("?"): sub for key, sub in rule.items()}
-    dot = f"{where}." if where else ""
-    if missing := [k for k in rule if not k.endswith("?") and k not in value]:
-        raise ModelFileError(f"model card: missing key {dot}{missing[0]}")
-    if unknown := sorted(set(value) - set(rules)):
-        raise ModelFileError(f"model card: unknown key {dot}{unknown[0]}")
-    for key, item in value.items():
-        check(item, rules[key], dot + key)
 
 
 @dataclass(frozen=True)
@@ -173,6 +34,11 @@ class ModelCard:
     channels : tuple of str
         Input channels in order: "image" (p.e.), "peak_time" (ns).
     status : {"trained", "untrained"}
+    shower : dict or None
+        Settings of the network's own input stage, see `ctapipe_gammalearn.nn.InputSettings`;
+        outputs are then positions in the camera plane.
+    calibration : dict or None
+        Corrections by predicted log10 energy, see `ctapipe_gammalearn.inference.likelihood`.
     validity, training, provenance : dict
     licence : str
     citation : list of str
@@ -194,6 +60,8 @@ class ModelCard:
     status: str = "trained"
     validity: dict = None
     training: dict | None = None
+    shower: dict | None = None
+    calibration: dict | None = None
     licence: str = "unknown"
     citation: tuple = ("doi:10.5220/0010297405340544", "doi:10.22323/1.358.0705")
     weights_sha256: str = ""
@@ -208,7 +76,10 @@ class ModelCard:
         if unknown := set(self.channels) - set(UNITS):
             raise ModelFileError(f"model card: channels: unknown channel {unknown.pop()!r}")
         check(self.to_dict(), SCHEMA)
-        expected = tuple(UNITS)[: self.architecture.num_channels]
+        num_channels = self.architecture.num_channels
+        if (num_channels == NUM_CHANNELS) != (self.shower is not None):
+            raise ModelFileError("model card: shower does not fit the channels of the network")
+        expected = tuple(UNITS)[: 2 if self.shower else num_channels]
         if self.channels != expected:
             raise ModelFileError(
                 f"model card: channels are {self.channels}, the network takes {expected}"
@@ -216,6 +87,18 @@ class ModelCard:
         if outputs_of(self.tasks) != self.architecture.outputs:
             raise ModelFileError("model card: tasks differ from the outputs of the architecture")
         self._check_classes()
+        self._check_calibration()
+
+    def _check_calibration(self):
+        """Knots of equal number, in order."""
+        if self.calibration is None:
+            return
+        knots = self.calibration["log10_energy"]
+        if not knots or np.any(np.diff(knots) <= 0):
+            raise ModelFileError("model card: calibration.log10_energy must increase")
+        for key, values in self.calibration.items():
+            if len(values) != len(knots):
+                raise ModelFileError(f"model card: calibration.{key} must have {len(knots)} items")
 
     def _check_classes(self):
         """Class lists of equal length, distinct ids, the signal among them."""
@@ -233,18 +116,26 @@ class ModelCard:
         """Index of the signal (gamma) class, None without classification."""
         return self.tasks["class"]["signal"] if "class" in self.tasks else None
 
+    def input_settings(self):
+        """`ctapipe_gammalearn.nn.InputSettings`, None without ``shower``."""
+        return None if self.shower is None else InputSettings.from_dict(self.shower)
+
     def to_dict(self):
         """Plain types for JSON, as in `SCHEMA`."""
         architecture = self.architecture.to_dict()
         del architecture["outputs"]  # follow from the tasks
+        for key in ("trunk", "num_scalars"):
+            if not architecture[key]:
+                del architecture[key]
         architecture["name"] = "gamma-physnet"
         architecture["attention"] = {
             "type": architecture["attention"],
             "reduced": architecture.pop("reduced"),
         }
+        absent = {k for k in ("shower", "calibration") if getattr(self, k) is None}
         return {
             "format_version": FORMAT_VERSION,
-            **vars(self),
+            **{k: v for k, v in vars(self).items() if k not in absent},
             "architecture": architecture,
             "channels": [{"name": c, "unit": UNITS[c]} for c in self.channels],
             "citation": list(self.citation),
@@ -259,6 +150,8 @@ class ModelCard:
         attention = architecture.pop("attention")
         architecture = Architecture.from_dict(
             {
+                "trunk": 0,
+                "num_scalars": 0,
                 **architecture,
                 "attention": attention["type"],
                 "reduced": attention["reduced"],
@@ -295,8 +188,13 @@ class ModelCard:
 
 def outputs_of(tasks):
     """Output size of each task."""
-    sizes = {"energy": 1, "impact": 2, "direction": 2}
-    return {k: len(v["ids"]) if k == "class" else sizes[k] for k, v in tasks.items()}
+    sizes = {
+        "energy": lambda task: 2 if "scale" in task else 1,
+        "direction": lambda task: MODE_SIZE * task["modes"] if task.get("modes") else 2,
+        "impact": lambda task: 2,
+        "class": lambda task: len(task["ids"]),
+    }
+    return {name: sizes[name](task) for name, task in tasks.items()}
 
 
 def class_task(ids, output="logits"):

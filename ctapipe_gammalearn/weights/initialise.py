@@ -7,12 +7,14 @@ import torch
 from .. import __version__
 from ..nn import Architecture, GammaPhysNet
 from ..nn.layers import BatchNorm
+from ..nn.likelihood import MODE_SIZE
 from .card import ModelCard, camera_section, class_task
 from .store import Model
 from .synthetic import synthetic_images
 
-__all__ = ["default_tasks", "random_model"]
+__all__ = ["default_tasks", "random_model", "trained_model"]
 
+PREPROCESSING = {"nan_image": 0.0, "nan_time": 0.0, "cleaning": None, "dtype": "float32"}
 N_IMAGES = 32
 #: mean and spread of each output over synthetic images: log10(E/TeV), deg, km, logits
 OUTPUT_SCALE = {"energy": (-0.4, 0.3), "direction": (0, 0.5), "impact": (0, 0.1), "class": (0, 1)}
@@ -73,19 +75,63 @@ def random_model(lattice, camera_name, architecture=None, *, tasks=None, mapping
         architecture=architecture,
         tasks=tasks,
         camera=camera_section(lattice, camera_name),
-        preprocessing={"nan_image": 0.0, "nan_time": 0.0, "cleaning": None, "dtype": "float32"},
-        provenance={
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "source_file_sha256": None,
-            "converter": f"ctapipe_gammalearn {__version__}",
-            "gammalearn": None,
-            "assumed": [f"random weights, seed {seed}"],
-        },
+        preprocessing=PREPROCESSING,
+        provenance=_provenance([f"random weights, seed {seed}"]),
         channels=("image", "peak_time")[: architecture.num_channels],
         status="untrained",
         licence="CC0-1.0",
     )
     return Model(card, network.eval().requires_grad_(False), lattice, mapping)
+
+
+def trained_model(network, lattice, camera_name, *, class_ids=(0, 101), mapping=None, **sections):
+    """Model of a network with its own input stage.
+
+    Parameters
+    ----------
+    network : GammaPhysNet
+        With ``shower``.
+    lattice : CameraLattice
+    camera_name : str
+    class_ids : sequence of int
+    mapping : Mapping, optional
+    **sections
+        Sections of the card: training, calibration, validity.
+
+    Returns
+    -------
+    Model
+    """
+    architecture, shower = network.architecture, network.shower.settings
+    tasks = default_tasks(architecture.outputs, class_ids)
+    if architecture.outputs.get("energy") == 2:
+        tasks["energy"]["scale"] = "laplace"
+    if (size := architecture.outputs.get("direction", 2)) > 2:
+        tasks["direction"]["modes"] = size // MODE_SIZE
+    if "impact" in tasks:
+        tasks["impact"] = {"frame": "tilted", "unit": "hm"}
+    card = ModelCard(
+        architecture=architecture,
+        tasks=tasks,
+        camera=camera_section(lattice, camera_name),
+        preprocessing=PREPROCESSING,
+        provenance=_provenance([]),
+        shower=shower.to_dict(),
+        licence="CC0-1.0",
+        **sections,
+    )
+    return Model(card, network, lattice, mapping)
+
+
+def _provenance(assumed):
+    """Provenance section of a model made here."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "source_file_sha256": None,
+        "converter": f"ctapipe_gammalearn {__version__}",
+        "gammalearn": None,
+        "assumed": assumed,
+    }
 
 
 def _images(lattice, architecture, seed):

@@ -8,6 +8,7 @@ from ..nn import Architecture
 __all__ = ["architecture_from_shapes"]
 
 _LAYER = re.compile(r"backbone\.block(\d{1,3})_layer(\d{1,3})\.conv_block\.cv2\.weight")
+_TRUNK = re.compile(r"trunk\.\d+\.weight")
 _HEADS = {
     "energy": "energy.en_out.weight",
     "impact": "impact.weight",
@@ -50,7 +51,9 @@ def architecture_from_shapes(shapes, activation, *, bn_eps=1e-5, fc_width=256, o
     if any(".se_module." in name for name in shapes):
         attention = "dual" if any(".spa_module." in name for name in shapes) else "se"
     squeeze = "backbone.attention_block{}.se_module.reduction.weight"
-    for hidden in ("energy.en_layer1.weight", "fusion.weight"):
+    trunk = sum(_TRUNK.fullmatch(name) is not None for name in shapes)
+    heads = _HEADS | ({"energy": "energy.weight"} if trunk else {})
+    for hidden in ("energy.en_layer1.weight", "fusion.weight", "trunk.0.weight"):
         if hidden in shapes:
             fc_width = _shape(shapes, hidden, 2)[0]
     return Architecture(
@@ -68,7 +71,9 @@ def architecture_from_shapes(shapes, activation, *, bn_eps=1e-5, fc_width=256, o
         if attention != "none"
         else (),
         fc_width=fc_width,
-        outputs={t: _shape(shapes, name, 2)[0] for t, name in _HEADS.items() if name in shapes},
+        trunk=trunk,
+        num_scalars=(*shapes.get("scalar_norm.weight", ()), 0)[0],
+        outputs={t: _shape(shapes, name, 2)[0] for t, name in heads.items() if name in shapes},
         output_size=output_size,
     )
 

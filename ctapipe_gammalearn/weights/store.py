@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..exceptions import LatticeError, ModelFileError
-from ..lattice import CameraLattice
+from ..lattice import CameraLattice, patch_lattice
 from ..nn import GammaPhysNet, Mapping
 from .card import ModelCard, camera_section
 from .container import read_bytes, seal, unseal, write_bytes
@@ -153,7 +153,7 @@ def _encode(model):
             dtype = _CARTESIAN[f"mapping.{name}"]
             tensors[f"mapping.{name}"] = np.asarray(getattr(mapping, name), dtype)
         tensors["mapping.shape"] = np.array(mapping.image_shape, "int32")
-    images = synthetic_images(lattice, 3, model.card.architecture.num_channels)
+    images = synthetic_images(lattice, 3, len(model.card.channels))
     tensors["check.input"] = images
     tensors["check.output"] = _outputs(model.network, images)
     return seal(model.card.with_hash(weights_sha256(weights)).to_json(), tensors)
@@ -169,13 +169,14 @@ def _decode(raw, engine):
     _check_weights(tensors, card)
     lattice = _lattice(extra, card)
     mapping = _mapping(extra, lattice.n_pixels) if cartesian else None
-    _check_flat_size(tensors, card.architecture, lattice)
-    network = GammaPhysNet(card.architecture, lattice, mapping, engine)
+    shower = card.input_settings()
+    _check_flat_size(tensors, card.architecture, lattice, shower)
+    network = GammaPhysNet(card.architecture, lattice, mapping, engine, shower)
     _fill(network, tensors)
     if weights_sha256(tensors) != card.weights_sha256:
         raise ModelFileError("weights_sha256 of the model card differs from the weights")
     network.eval().requires_grad_(False)
-    _self_test(network, extra, lattice.n_pixels)
+    _self_test(network, extra, (len(card.channels), lattice.n_pixels))
     return Model(card, network, lattice, mapping, hashlib.sha256(raw).hexdigest())
 
 
@@ -251,12 +252,15 @@ def _mapping(extra, n_pixels):
     return Mapping(*columns, shape, n_pixels)
 
 
-def _check_flat_size(tensors, architecture, lattice):
+def _check_flat_size(tensors, architecture, lattice, shower):
     """Inputs of the large layers fit the camera (checked before they are allocated)."""
     size = architecture.output_size
+    if shower is not None and shower.crop:
+        lattice = patch_lattice(lattice, shower.crop)
     n_cells = prod(size) if size else lattice.levels(len(architecture.block_features))[-1].n_cells
-    expected = architecture.block_features[-1] * n_cells
-    for name in ("fusion.weight", "classifier.weight"):
+    expected = architecture.block_features[-1] * n_cells + architecture.num_scalars
+    large = ("trunk.0.weight",) if architecture.trunk else ("fusion.weight", "classifier.weight")
+    for name in large:
         if name in tensors and tensors[name].shape[1:] != (expected,):
             raise ModelFileError(
                 f"tensor {name} has shape {tensors[name].shape}, not {expected} inputs"
@@ -287,10 +291,10 @@ def _outputs(network, images):
     return np.concatenate([out[task].cpu().numpy() for task in sorted(out)], axis=1)
 
 
-def _self_test(network, extra, n_pixels):
+def _self_test(network, extra, shape):
     """The network must give the stored outputs for the stored images."""
     images, expected = extra["check.input"], extra["check.output"]
-    if images.shape[1:] != (network.architecture.num_channels, n_pixels) or not 0 < len(images) < 9:
+    if images.shape[1:] != shape or not 0 < len(images) < 9:
         raise ModelFileError(f"check.input has shape {images.shape}")
     outputs = _outputs(network, images)
     scale = max(1.0, float(np.abs(expected).max(initial=0)))

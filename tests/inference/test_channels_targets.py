@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from ctapipe_gammalearn.inference.channels import network_input
+from ctapipe_gammalearn.inference.likelihood import decode
 from ctapipe_gammalearn.inference.targets import physical
 
 TASKS = {
@@ -22,7 +24,9 @@ def raw(**changes):
         "direction": [[0.5, 0.6], [0.0, -1.0]],
         "class": [[0.0, 0.0], [-1.0, 3.0]],
     }
-    return {k: np.array(v) for k, v in {**values, **changes}.items()}
+    return decode(
+        {k: torch.tensor(v, dtype=torch.float64) for k, v in {**values, **changes}.items()}
+    )
 
 
 def test_input_has_model_order_and_missing_values_filled():
@@ -97,6 +101,6 @@ def test_unusable_image_has_no_prediction():
 
 
 def test_missing_tasks_are_none():
-    result = physical({"energy": np.zeros((3, 1))}, np.ones(3, bool), TASKS)
+    result = physical(decode({"energy": torch.zeros(3, 1)}), np.ones(3, bool), TASKS)
     assert result.direction is result.gammaness is result.impact is None
     assert len(result) == 3

@@ -4,9 +4,9 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.coordinates import AltAz, SkyCoord
-from ctapipe.coordinates import CameraFrame, TelescopeFrame
+from ctapipe.coordinates import CameraFrame, GroundFrame, TelescopeFrame, TiltedGroundFrame
 
-from ctapipe_gammalearn.reco.sky import to_horizontal
+from ctapipe_gammalearn.reco.sky import tilted_to_ground, to_horizontal
 
 pytestmark = pytest.mark.filterwarnings("ignore::ctapipe.coordinates.MissingFrameAttributeWarning")
 TELESCOPE = {"frame": "telescope", "unit": "deg", "axes": ["fov_lon", "fov_lat"]}
@@ -107,3 +107,13 @@ def test_zenith_pointing_in_single_precision():
         np.zeros((1, 2)), TELESCOPE, np.float64(np.float32([np.pi / 2])), np.zeros(1)
     )
     np.testing.assert_allclose(alt, 90, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("alt", "az"), [(70.0, 180.0), (50.0, 33.0), (90.0, 10.0)])
+def test_impact_in_the_tilted_plane_is_projected_as_ctapipe_does(alt, az):
+    ground = SkyCoord(x=[120, -30] * u.m, y=[-50, 200] * u.m, z=[0, 0] * u.m, frame=GroundFrame())
+    pointing = AltAz(alt=alt * u.deg, az=az * u.deg)
+    tilted = ground.transform_to(TiltedGroundFrame(pointing_direction=pointing))
+    impact = np.stack([tilted.x.to_value(u.m), tilted.y.to_value(u.m)], axis=1)
+    ours = tilted_to_ground(impact, *np.deg2rad([[alt] * 2, [az] * 2]))
+    np.testing.assert_allclose(ours, [[120, -50], [-30, 200]], atol=1e-9)

@@ -95,9 +95,12 @@ class RasterEngine(nn.Module):
         """Normalised raster, zero in cells without a pixel."""
         if isinstance(norm, Affine):
             return norm(x)
-        mask = self.mask(level, x.shape[1])
+        full = self.levels[level].mask.all()
         if norm is None:
-            return x * mask
+            return x if full else x * self.mask(level, x.shape[1])
+        if full and self.training:
+            return norm(x)
+        mask = self.mask(level, x.shape[1])
         if self.training:
             n = len(x) * self.levels[level].n_cells
             y, mean, var = MaskedBatchNorm.apply(x, norm.weight, norm.bias, mask, n, norm.eps)

@@ -1,0 +1,114 @@
+"""Images and reconstructions that ``ctapipe-gammalearn-evaluate`` compares."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..io.dl2_columns import match_images, read_dl2
+from ..io.training_files import content_hash, convert
+from ..reco.sky import to_horizontal
+from ..training.arrays import ImageArrays
+from ..training.comparison import reconstructed
+from ..training.selection import select
+from ..training.targets import camera_direction
+
+__all__ = ["array_folder", "from_dl2", "from_model"]
+
+CHUNK = 2048  # images predicted at once
+
+
+def array_folder(path, output, tel_type=None):
+    """Open an array folder, or convert a DL1 file into one.
+
+    Parameters
+    ----------
+    path : path-like
+    output : Path
+        Converted files are kept in its folder ``arrays``, named after their content.
+    tel_type : str, optional
+
+    Returns
+    -------
+    ImageArrays
+    """
+    path = Path(path)
+    if path.is_dir():
+        return ImageArrays(path)
+    key = json.dumps([content_hash(path), tel_type])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder = output / "arrays" / f"{path.name.split('.')[0]}-{digest}"
+    if not folder.exists():
+        folder.parent.mkdir(exist_ok=True)
+        convert(path, folder, tel_type=tel_type)
+    return ImageArrays(folder)
+
+
+def from_dl2(paths, prefixes, events):
+    """Results of DL2 files for the images of ``events``.
+
+    Parameters
+    ----------
+    paths : list of path-like
+    prefixes : sequence of str
+        Of energy, direction and gammaness.
+    events : ndarray, shape (n,), `training.arrays.EVENT_DTYPE`
+
+    Returns
+    -------
+    Results
+        NaN for images that no file has.
+    """
+    rows = match_images(events, np.concatenate([read_dl2(path, *prefixes) for path in paths]))
+    columns = ("gammaness", "log10_energy", "direction")
+    return reconstructed(events, {name: rows[name] for name in columns})
+
+
+def from_model(predictor, arrays, selection):
+    """Results of a model for the selected images.
+
+    Parameters
+    ----------
+    predictor : ctapipe_gammalearn.inference.Predictor
+    arrays : list of ImageArrays
+    selection : training.selection.Selection
+
+    Returns
+    -------
+    Results
+        Images in the order of the arrays.
+    """
+    columns, events = [], []
+    for part in arrays:
+        order = predictor.pixel_order(part.pix_x, part.pix_y)
+        index = np.flatnonzero(select(part.events, selection))
+        pointing = part.meta["sources"][0]["pointing_alt_az_deg"]
+        events.append(part.events[index])
+        for start in range(0, len(index), CHUNK):
+            rows = index[start : start + CHUNK]
+            image, peak_time = (np.float32(a[rows]) for a in (part.image, part.peak_time))
+            prediction = predictor.predict(image, peak_time, order)
+            columns.append(_columns(prediction, predictor.card.tasks, np.deg2rad(pointing)))
+    found = {name: np.concatenate([c[name] for c in columns]) for name in columns[0]}
+    return reconstructed(np.concatenate(events), found)
+
+
+def _columns(prediction, tasks, pointing):
+    """Columns of `Results` from a `Prediction`."""
+    out = {}
+    if prediction.gammaness is not None:
+        out["gammaness"] = prediction.gammaness
+    if prediction.energy is not None:
+        out["log10_energy"] = np.log10(prediction.energy)
+        if prediction.energy_uncert is not None:
+            # a TeV interval that is symmetric in log E: see inference.targets
+            ratio = prediction.energy_uncert / prediction.energy
+            out["energy_uncert"] = np.arcsinh(ratio) / np.log(10)
+    if prediction.direction is not None:
+        pointing = np.broadcast_to(pointing, (len(prediction), 2)).T
+        alt, az = to_horizontal(prediction.direction, tasks["direction"], *pointing)
+        out["direction"] = camera_direction(np.deg2rad(alt), np.deg2rad(az), *pointing)
+        if prediction.direction_uncert is not None:
+            out["direction_uncert"] = prediction.direction_uncert
+    return out

@@ -1,0 +1,1 @@
+"""Training of γ-PhysNet (torch, Lightning; no ctapipe)."""

@@ -1,0 +1,140 @@
+"""What remains of a training: a calibrated model file with its record, and a figure."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..inference import Predictor
+from ..inference.likelihood import Decoded
+from ..weights.initialise import trained_model
+from .calibration import fit_calibration
+
+__all__ = ["calibrate", "finished_model"]
+
+log = logging.getLogger(__name__)
+
+#: gamma images that the calibration looks at, and how many at once
+N_CALIBRATION, CHUNK = 50_000, 4096
+CURVES = ("energy_bias", "energy_scale", "direction_scale")
+
+
+def finished_model(network, recipe, images, parts, record):
+    """Model of a trained network, calibrated on images that it has not seen.
+
+    Parameters
+    ----------
+    network : GammaPhysNet
+    recipe : Recipe
+    images : ImageSet
+    parts : Parts
+    record : dict
+        ``epochs`` (int) and ``metrics`` (dict of str to float).
+
+    Returns
+    -------
+    Model
+    """
+    sections = {
+        "training": {
+            "regression_on": "gamma",
+            "dataset": ", ".join(sorted({str(s.get("file", "?")) for s in images.sources})),
+            "epochs": record["epochs"],
+            "seed": recipe.run.seed,
+            "samples": images.sources,
+            "selection": recipe.to_dict()["selection"],
+            "recipe": recipe.to_dict(),
+            "metrics": record["metrics"],
+        },
+        "validity": _validity(images.sources),
+    }
+    network = network.cpu().eval().requires_grad_(False)
+    model = trained_model(network, images.lattice, images.camera, **sections)
+    if "energy" not in network.architecture.outputs:
+        return model
+    calibration = calibrate(model, images, parts.calibration, recipe.run.device)
+    return replace(model, card=replace(model.card, calibration=calibration))
+
+
+def calibrate(model, images, index, device="auto"):
+    """Calibration section of the card from gamma images.
+
+    Parameters
+    ----------
+    model : Model
+        Without calibration.
+    images : ImageSet
+    index : ndarray, shape (n,), int64
+        Gammas that the network was not trained on.
+    device : str
+
+    Returns
+    -------
+    dict of str to list of float, or None with too few images
+    """
+    index = index[np.linspace(0, len(index) - 1, min(len(index), N_CALIBRATION)).astype(int)]
+    predictor = Predictor(model, device=device)
+    rows = []
+    for start in range(0, len(index), CHUNK):
+        part = np.sort(index[start : start + CHUNK])
+        rows.append(predictor.decode(*images.rows(part))[0])
+    names = [name for name in vars(rows[0]) if getattr(rows[0], name) is not None]
+    decoded = Decoded(**{n: np.concatenate([getattr(r, n) for r in rows]) for n in names})
+    events = images.events[np.sort(index)]
+    least = 200
+    if len(index) < least:
+        log.warning("%d gammas are too few for a calibration: the model has none", len(index))
+        return None
+    found = fit_calibration(decoded, events["log10_energy"], events["direction"])
+    ones = [1.0] * len(found["log10_energy"])
+    return {"log10_energy": found["log10_energy"], **{c: found.get(c, ones) for c in CURVES}}
+
+
+def _validity(sources):
+    """Ranges of the simulated showers."""
+    energies = [
+        s["energy_TeV"] for s in sources if s.get("primary") == "gamma" and s.get("energy_TeV")
+    ]
+    zeniths = [90.0 - s["pointing_alt_az_deg"][0] for s in sources if s.get("pointing_alt_az_deg")]
+    return {
+        "telescopes": [],
+        "zenith_deg": [min(zeniths), max(zeniths)] if zeniths else None,
+        "energy_TeV": [min(e[0] for e in energies), max(e[1] for e in energies)]
+        if energies
+        else None,
+        "site": None,
+        "nsb": None,
+    }
+
+
+def draw_history(rows, path):
+    """Losses of training and validation against the step; nothing without matplotlib.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of `callbacks.History`.
+    path : path-like
+        PNG file.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        log.info("no matplotlib: no figure of the losses")
+        return
+    tasks = list(
+        dict.fromkeys(k.removeprefix("train_") for r in rows for k in r if k[:6] == "train_")
+    )
+    tasks = [task for task in tasks if task != "sum"] or ["loss"]
+    figure = Figure(figsize=(4 * len(tasks), 3.2), layout="constrained")
+    for axes, task in zip(np.atleast_1d(figure.subplots(1, len(tasks))), tasks, strict=True):
+        for key, style in ((f"train_{task}", "-"), (f"val_loss_{task}", "o-")):
+            points = [(row["step"], row[key]) for row in rows if key in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), style, label=key.split("_")[0], ms=3)
+        axes.set(xlabel="step", title=task)
+        if axes.lines:
+            axes.legend()
+    FigureCanvasAgg(figure).print_png(str(Path(path)))

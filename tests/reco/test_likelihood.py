@@ -1,0 +1,73 @@
+"""Models with an input stage and likelihood outputs in the reconstructor."""
+
+import astropy.units as u
+import numpy as np
+import pytest
+import torch
+from astropy.coordinates import AltAz, SkyCoord
+from ctapipe.coordinates import TelescopeFrame
+from ctapipe.io import EventSource
+
+from ctapipe_gammalearn.inference import Predictor
+from ctapipe_gammalearn.lattice import CameraLattice
+from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, InputSettings
+from ctapipe_gammalearn.reco import GammaPhysNetReconstructor
+from ctapipe_gammalearn.weights import trained_model, write_model
+
+
+@pytest.fixture(scope="module")
+def likelihood_model(subarray, tmp_path_factory):
+    """Path of a model with random weights, all tasks, for LSTs."""
+    geometry = subarray.tel[1].camera.geometry
+    x, y = (values.to_value(u.m) for values in (geometry.pix_x, geometry.pix_y))
+    lattice = CameraLattice.from_positions(x, y)
+    shower = InputSettings(29.3, crop=8)
+    architecture = Architecture(
+        num_channels=5, num_layers=1, block_features=(4, 6), attention="none", reduced=(),
+        fc_width=8, trunk=1, num_scalars=shower.num_scalars,
+        outputs={"energy": 2, "direction": 24, "class": 2, "impact": 2},
+    )  # fmt: skip
+    network = GammaPhysNet(architecture, lattice, shower=shower)
+    network.reset_parameters(torch.Generator().manual_seed(3))
+    path = tmp_path_factory.mktemp("likelihood") / "model.safetensors"
+    write_model(path, trained_model(network.eval(), lattice, "LSTCam"))
+    return path
+
+
+def test_telescopes_have_the_values_and_uncertainties_of_the_predictor(
+    likelihood_model, subarray, stereo_dl1
+):
+    reconstructor = GammaPhysNetReconstructor(
+        subarray, model_path=str(likelihood_model), device="cpu"
+    )
+    reconstructor.quality_query = type(reconstructor.quality_query)(
+        parent=reconstructor, quality_criteria=[]
+    )
+    predictor = Predictor(likelihood_model, device="cpu")
+    with EventSource(stereo_dl1, max_events=3) as source:
+        for event in source:
+            reconstructor(event)
+            for tel_id in event.trigger.tels_with_trigger:
+                dl1, dl2 = event.dl1.tel[tel_id], event.dl2.tel[tel_id]
+                expected = predictor.predict(dl1.image, dl1.peak_time)
+                energy = dl2.energy["GammaPhysNetEnergy"]
+                geometry = dl2.geometry["GammaPhysNetGeometry"]
+                assert energy.is_valid
+                assert energy.energy.to_value(u.TeV) == pytest.approx(expected.energy[0])
+                assert energy.energy_uncert.to_value(u.TeV) == pytest.approx(
+                    expected.energy_uncert[0]
+                )
+                assert geometry.ang_distance_uncert.to_value(u.deg) == pytest.approx(
+                    expected.direction_uncert[0]
+                )
+                offset = sky_offset(event, tel_id, geometry)
+                np.testing.assert_allclose(offset, expected.direction[0], atol=1e-4)
+                assert np.isfinite([geometry.core_x.value, geometry.core_y.value]).all()
+
+
+def sky_offset(event, tel_id, geometry):
+    """fov_lon, fov_lat (deg) of a reconstructed direction, by astropy."""
+    pointing = event.monitoring.tel[tel_id].pointing
+    frame = TelescopeFrame(telescope_pointing=AltAz(alt=pointing.altitude, az=pointing.azimuth))
+    sky = SkyCoord(alt=geometry.alt, az=geometry.az, frame=AltAz()).transform_to(frame)
+    return sky.fov_lon.to_value(u.deg), sky.fov_lat.to_value(u.deg)
