@@ -14,7 +14,14 @@ PYTEST_ARGS ?=
 export OMP_NUM_THREADS ?= 1
 export NUMBA_NUM_THREADS ?= 1
 
-.PHONY: help demo test docs lint bench clean
+# what the models of the package were trained on, and where it goes
+TRAINED ?= trained
+GAMMA_SCALE ?= 0.27
+PROTON_SCALE ?= 0.14
+JOBS ?= 0
+RESOURCES := ctapipe_gammalearn/resources
+
+.PHONY: help demo test docs lint bench train-data train-small train clean
 
 help:
 	@echo "make demo   process a small file, print events, draw a figure"
@@ -22,6 +29,8 @@ help:
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   ruff check and ruff format --check"
 	@echo "make bench  run the benchmarks"
+	@echo "make train-small   simulate and train the patch model, hours (TRAINED=folder)"
+	@echo "make train  the same for the whole-camera model: with a GPU"
 	@echo "PYTHON=python3.13 make ...  chooses the interpreter (now: $(PYTHON), $(VERSION))"
 
 # Stamps are newer than setup.cfg when the environment may be reused.
@@ -42,6 +51,10 @@ $(VENV)/.docs: setup.cfg $(VENV)/.created
 	$(BIN)/python -m pip install --quiet --editable ".[docs,irf]"
 	@touch $@
 
+$(VENV)/.train: setup.cfg $(VENV)/.created
+	$(BIN)/python -m pip install --quiet --editable ".[train,irf]"
+	@touch $@
+
 demo: $(VENV)/.run
 	$(BIN)/python examples/demo.py
 
@@ -57,6 +70,25 @@ lint: $(VENV)/.tests
 
 bench: $(VENV)/.tests
 	@set -e; for script in benchmarks/bench_*.py; do $(BIN)/python $$script; done
+
+# Each of these goes on where it was interrupted.
+train-data: $(VENV)/.train
+	@mkdir -p $(TRAINED)
+	$(BIN)/ctapipe-gammalearn-simulate -o $(TRAINED)/data --preset standard --jobs $(JOBS) \
+	  --samples train_gamma_diffuse --scale $(GAMMA_SCALE) \
+	  --run-options $(RESOURCES)/train_gamma_run.yaml
+	$(BIN)/ctapipe-gammalearn-simulate -o $(TRAINED)/data --preset standard --jobs $(JOBS) \
+	  --samples train_proton --scale $(PROTON_SCALE) \
+	  --run-options $(RESOURCES)/train_proton_run.yaml
+
+TRAIN = $(BIN)/ctapipe-gammalearn-train -i $(TRAINED)/data/train_gamma_diffuse.dl1.h5 \
+  -i $(TRAINED)/data/train_proton.dl1.h5
+
+train-small: train-data
+	$(TRAIN) --config $(RESOURCES)/train.yaml -o $(TRAINED)/small
+
+train: train-data
+	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/full
 
 clean:
 	rm -rf .venv-*/ build dist docs/_build docs/api docs/auto_examples *.egg-info

@@ -222,8 +222,10 @@ def test_reconstructor_is_found_by_name_without_torch():
 def test_entry_points_are_exactly_ours():
     found = {(e.group, e.name, e.value) for e in distribution(NAME).entry_points}
     assert found == {
+        ("console_scripts", "ctapipe-gammalearn-evaluate", f"{NAME}.tools.evaluate:main"),
         ("console_scripts", "ctapipe-gammalearn-models", f"{NAME}.tools.models:main"),
         ("console_scripts", "ctapipe-gammalearn-simulate", f"{NAME}.tools.simulate:main"),
+        ("console_scripts", "ctapipe-gammalearn-train", f"{NAME}.tools.train:main"),
         (
             "ctapipe_io",
             "ShowerSimulationSource",

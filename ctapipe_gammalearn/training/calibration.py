@@ -4,6 +4,8 @@ The result is the ``calibration`` section of a model card: values at knots of th
 log10 E, to be interpolated linearly and held constant outside.
 """
 
+from itertools import product
+
 import numpy as np
 
 from ..exceptions import TrainingError
@@ -78,15 +80,14 @@ def response_bias(log10_energy, true_log10_energy, min_images=200):
     The median of log10 E in bins of true energy is the response; its inverse is the
     correction. A median in bins of reconstructed energy would depend on the spectrum of the
     sample. Towards the ends, above all at the threshold, the response is flat, and its
-    inverse would blow up the spread; so the slope of the inverse is limited, to the value
-    that makes the 68 % quantile of the error, bias included, smallest in the mean over
-    bins of true energy (that is, for a spectrum flat in log E).
+    inverse would blow up the spread; so the slope of the inverse is limited, on both sides to
+    the value that makes the mean absolute error smallest for a spectrum flat in log E.
 
     Parameters
     ----------
     log10_energy, true_log10_energy : ndarray, shape (n,), finite
     min_images : int
-        Least number of images in a bin; narrower bins are merged.
+        Least number of images behind two neighbouring knots.
 
     Returns
     -------
@@ -95,23 +96,31 @@ def response_bias(log10_energy, true_log10_energy, min_images=200):
     """
     order = np.argsort(true_log10_energy, kind="stable")
     reco, true = log10_energy[order], true_log10_energy[order]
-    bins = _bins(true, min_images)
+    # a median needs fewer images than a quantile far from it
+    bins = _bins(true, max(min_images // 4, 1))
     x = np.array([np.median(reco[part]) for part in bins])
     y = np.array([np.median(true[part]) for part in bins])
     counts = np.array([part.stop - part.start for part in bins], dtype=np.float64)
-    x = _rising(x, counts)
     # bins pooled by the monotone fit share one knot at their mean true energy
-    knots, where = np.unique(x, return_inverse=True)
+    knots, where = np.unique(_rising(x, counts), return_inverse=True)
     weight = np.bincount(where, counts)
     target = np.bincount(where, counts * y) / weight
+    flat = _flat_weights(true)
     best = None
-    for slope in SLOPES:
-        bias = knots - _limited(knots, target, weight, slope)
+    for slopes in product(SLOPES, SLOPES):
+        bias = knots - _limited(knots, target, weight, slopes)
         error = np.abs(reco - interpolate(reco, knots, bias) - true)
-        width = np.mean([np.quantile(error[part], CONTAINMENT) for part in bins])
-        if best is None or width < best[0]:
-            best = width, bias
+        size = np.average(error, weights=flat)
+        if best is None or size < best[0]:
+            best = size, bias
     return knots, best[1]
+
+
+def _flat_weights(true):
+    """Weights of images that make rising ``true`` flat, none above ten times the mean."""
+    place = ((true - true[0]) / STEP).astype(int)
+    weights = 1 / np.bincount(place)[place]
+    return np.minimum(weights, 10 * weights.mean())
 
 
 def scale_factors(log10_energy, error, scale, min_images=200):
@@ -177,12 +186,12 @@ def _rising(values, weights):
     return np.concatenate([np.full(n, value) for value, _, n in pools])
 
 
-def _limited(knots, target, weight, slope):
-    """``target`` with steps of at most ``slope`` times those of ``knots``, from the middle."""
+def _limited(knots, target, weight, slopes):
+    """``target`` with steps of at most ``slopes`` (below, above the middle) times the knots'."""
     middle = int(np.searchsorted(np.cumsum(weight), 0.5 * weight.sum()))
-    out, step = target.copy(), slope * np.diff(knots)
+    out, step = target.copy(), np.diff(knots)
     for i in range(middle + 1, len(out)):
-        out[i] = min(target[i], out[i - 1] + step[i - 1])
+        out[i] = min(target[i], out[i - 1] + slopes[1] * step[i - 1])
     for i in range(middle - 1, -1, -1):
-        out[i] = max(target[i], out[i + 1] - step[i])
+        out[i] = max(target[i], out[i + 1] - slopes[0] * step[i])
     return out

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-__all__ = ["History", "ResumePoint"]
+__all__ = ["History", "ResumePoint", "epochs_begun"]
 
 log = logging.getLogger(__name__)
+
+
+def epochs_begun(trainer):
+    """Number of the epoch that the last step belongs to, from 1."""
+    return -(-trainer.global_step // max(1, trainer.num_training_batches))
 
 
 class ResumePoint(pl.Callback):
@@ -62,7 +67,7 @@ class History(pl.Callback):
     Attributes
     ----------
     rows : list of dict
-        ``step``, ``epoch``; then either ``train_*`` and ``learning_rate``, or ``val_*``.
+        ``step``, ``epoch`` (from 1); then either ``train_*`` and ``learning_rate``, or ``val_*``.
     """
 
     def __init__(self, path, every):
@@ -93,6 +98,7 @@ class History(pl.Callback):
             row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
             self._sums, self._n = {}, 0
             self._add(trainer, row)
+            self.write()
 
     def on_validation_end(self, trainer, pl_module):
         """Add a validation and tell about it."""
@@ -108,9 +114,10 @@ class History(pl.Callback):
 
     def _add(self, trainer, row):
         """Append a row; hand it to TensorBoard, too."""
-        self.rows.append({"step": trainer.global_step, "epoch": trainer.current_epoch, **row})
+        step = trainer.global_step
+        self.rows.append({"step": step, "epoch": epochs_begun(trainer), **row})
         for logger in trainer.loggers:
-            logger.log_metrics(row, step=trainer.global_step)
+            logger.log_metrics(row, step=step)
 
     def _tell(self, trainer, module):
         """One line per validation."""
@@ -127,7 +134,7 @@ class History(pl.Callback):
         images = rate * module.recipe.data.batch_size
         log.info(
             "epoch %d, step %d of %d: %s; %.0f images/s, %.0f min left",
-            trainer.current_epoch + 1, trainer.global_step, module.total_steps,
+            epochs_begun(trainer), trainer.global_step, module.total_steps,
             ", ".join(found), images, left / 60,
         )  # fmt: skip
 

@@ -68,9 +68,8 @@ def fit(recipe, images, run_dir, *, resume=True, init_from=None):
         network = make_network(recipe, images)
         if init_from is not None:
             _start_from(network, images, init_from)
-        module, history = _train(recipe, images, parts, network, run_dir)
+        module, history, outcome = _train(recipe, images, parts, network, run_dir)
         draw_history(history.rows, run_dir / "history.png")
-        outcome = {"epochs": history.epochs, "metrics": module.validation}
         model = finished_model(module.average, recipe, images, parts, outcome)
         write_model(model_file, model)
     log.info("%s: written", model_file)
@@ -179,7 +178,7 @@ class _Surroundings:
 
 def _train(recipe, images, parts, network, run_dir):
     """Run the steps that are missing; the module then holds the best average."""
-    from .callbacks import History
+    from .callbacks import History, epochs_begun
     from .loader import BatchLoader
     from .module import TrainingModule
 
@@ -200,12 +199,13 @@ def _train(recipe, images, parts, network, run_dir):
     trainer, best = _trainer(recipe, run_dir, history, total)
     validation = _Validation(images, parts, 2 * recipe.data.batch_size)
     last = run_dir / LAST
-    trainer.fit(module, loader, validation, ckpt_path=str(last) if last.exists() else None)
+    start = str(last) if last.exists() else None
+    trainer.fit(module, loader, validation, ckpt_path=start, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     _choose(trainer, module, validation, best)
-    history.epochs = trainer.current_epoch
-    return module, history
+    record = {"epochs": epochs_begun(trainer), "metrics": module.validation}
+    return module, history, record
 
 
 def _choose(trainer, module, validation, best):
@@ -213,7 +213,8 @@ def _choose(trainer, module, validation, best):
     trainer.validate(module, validation, verbose=False)
     score = best.best_model_score
     if score is not None and float(score) < module.validation["loss"]:
-        trainer.validate(module, validation, ckpt_path=best.best_model_path, verbose=False)
+        path = best.best_model_path
+        trainer.validate(module, validation, ckpt_path=path, verbose=False, weights_only=True)
 
 
 def _trainer(recipe, run_dir, history, total):

@@ -16,7 +16,7 @@ __all__ = ["calibrate", "finished_model"]
 log = logging.getLogger(__name__)
 
 #: gamma images that the calibration looks at, and how many at once
-N_CALIBRATION, CHUNK = 50_000, 4096
+N_CALIBRATION, CHUNK = 20_000, 4096
 CURVES = ("energy_bias", "energy_scale", "direction_scale")
 
 
