@@ -31,7 +31,7 @@ from ctapipe_gammalearn.inference import Predictor
 from ctapipe_gammalearn.reco import GammaPhysNetReconstructor
 from ctapipe_gammalearn.reco.deferred import DeferredReconstructor
 
-DEMO_MODEL = Path(ctapipe_gammalearn.__file__).parent / "resources" / "demo_model.safetensors"
+DEMO_MODEL = Path(ctapipe_gammalearn.__file__).parent / "resources" / "lst_patch.safetensors"
 
 
 class NothingReconstructor(DeferredReconstructor):

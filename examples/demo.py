@@ -22,11 +22,9 @@ from ctapipe.coordinates import TelescopeFrame
 from ctapipe.io import TableLoader
 from ctapipe.visualization import CameraDisplay
 
-from ctapipe_gammalearn.weights import read_model
-
 RESOURCES = Path(str(files("ctapipe_gammalearn"))) / "resources"
 EVENTS = RESOURCES / "demo_events.dl1.h5"
-MODEL = RESOURCES / "demo_model.safetensors"
+MODEL = RESOURCES / "lst_patch.safetensors"
 
 
 def process(output):
@@ -63,7 +61,19 @@ def event_table(events):
     return table
 
 
-def draw(path, loader, event, note):
+def summary(table):
+    """One line on how near the energies and directions are."""
+    ratio = (table["energy"] / table["true_energy"]).to_value(u.one)
+    found = np.isfinite(ratio)
+    near = (ratio[found] > 0.5) & (ratio[found] < 2)
+    error = np.median(table["direction_error"][found].to_value(u.deg))
+    return (
+        f"{found.sum()} of {len(table)} gammas reconstructed: energy within a factor of two for"
+        f" {near.sum()}, median direction error {error:.2f} deg"
+    )
+
+
+def draw(path, loader, event):
     """Camera images of one event with its true and reconstructed directions."""
     images = loader.read_telescope_events(dl1_images=True, dl2=False)
     images = images[images["event_id"] == event["event_id"]]
@@ -79,9 +89,7 @@ def draw(path, loader, event, note):
         ax.set_title(f"telescope {row['tel_id']}", fontsize=10)
         ax.legend(loc="lower left", fontsize=8)
     energy, reco = event["true_energy"], event["GammaPhysNetEnergy_energy"]
-    figure.suptitle(
-        f"event {event['event_id']}: true {energy:.2f} TeV, γ-PhysNet {reco:.2f} TeV{note}"
-    )
+    figure.suptitle(f"event {event['event_id']}: true {energy:.2f} TeV, γ-PhysNet {reco:.2f} TeV")
     figure.tight_layout()
     figure.savefig(path, dpi=100)
 
@@ -107,21 +115,16 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder")
     folder = parser.parse_args().output.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    trained = read_model(MODEL).card.status == "trained"
     output = folder / "demo.dl2.h5"
     process(output)
     with TableLoader(output) as loader:
         events = loader.read_subarray_events(dl2=True, simulated=True, observation_info=True)
-        event_table(QTable(events)).pprint(max_lines=25, max_width=-1)
+        table = event_table(QTable(events))
+        table.pprint(max_lines=25, max_width=-1)
+        print(summary(table))
         brightest = events[np.argmax(events["true_energy"] * events["GammaPhysNetEnergy_is_valid"])]
-        note = "" if trained else "  (untrained model: random numbers)"
-        draw(folder / "demo.png", loader, brightest, note)
+        draw(folder / "demo.png", loader, brightest)
     print(f"\n{output}\n{folder / 'demo.png'}")
-    if not trained:
-        print(
-            "\nNOTE: the bundled model is UNTRAINED. Everything above works as with a trained"
-            "\none, but energies, directions and gammaness are random numbers."
-        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Three ways to use a model from Python: event by event, table by table, plain arrays.
 
-All three give the same numbers.  Runs on the events and the (untrained) model that come with
+All three give the same numbers.  Runs on the events and the model that come with
 the package::
 
     python examples/python_api.py
@@ -18,7 +18,7 @@ from ctapipe_gammalearn.reco import GammaPhysNetReconstructor
 
 RESOURCES = Path(str(files("ctapipe_gammalearn"))) / "resources"
 EVENTS = RESOURCES / "demo_events.dl1.h5"
-MODEL = RESOURCES / "demo_model.safetensors"
+MODEL = RESOURCES / "lst_patch.safetensors"
 TEL_ID = 1
 
 

@@ -15,7 +15,7 @@ import ctapipe_gammalearn
 
 RESOURCES = Path(ctapipe_gammalearn.__file__).parent / "resources"
 EXAMPLES = Path(__file__).parents[1] / "examples"
-MODEL = RESOURCES / "demo_model.safetensors"
+MODEL = RESOURCES / "lst_patch.safetensors"
 PREFIXES = ("GammaPhysNetEnergy", "GammaPhysNetGeometry", "GammaPhysNetParticle")
 
 

@@ -33,7 +33,7 @@ def energies(output, cwd, **environment):
             *(sys.executable, "-c", OFFLINE, "--config", RESOURCES / "dl.yaml"),
             *("--input", RESOURCES / "demo_events.dl1.h5", "--output", output),
             f"--provenance-log={output}.log",
-            f"--GammaPhysNetReconstructor.model_path={RESOURCES / 'demo_model.safetensors'}",
+            f"--GammaPhysNetReconstructor.model_path={RESOURCES / 'lst_patch.safetensors'}",
         ],
         cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},

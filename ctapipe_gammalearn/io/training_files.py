@@ -1,6 +1,8 @@
 """Simulated DL1 files of ctapipe as flat arrays for training."""
 
 import hashlib
+import json
+import logging
 import warnings
 from pathlib import Path
 
@@ -12,13 +14,15 @@ from ctapipe.io import TableLoader, read_table
 from ..exceptions import GammaLearnError, TrainingError
 from ..lattice import CameraLattice
 from ..simulation.run import PRIMARIES
-from ..training.arrays import EVENT_DTYPE, finite_images, write_arrays
+from ..training.arrays import EVENT_DTYPE, ImageArrays, finite_images, write_arrays
 from ..training.selection import Cleaning, fill_summaries
 from ..training.split import shower_keys
 from ..training.targets import camera_direction, tilted_impact
 from .cameras import lattice_shape, pixel_positions
 
-__all__ = ["content_hash", "convert"]
+__all__ = ["array_folder", "content_hash", "convert"]
+
+log = logging.getLogger(__name__)
 
 IMAGES = "/dl1/event/telescope/images"
 SHOWERS = "/simulation/event/subarray/shower"
@@ -30,6 +34,35 @@ def content_hash(path):
     """SHA-256 of a file, hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def array_folder(path, parent, *, shower=None, **options):
+    """Open an array folder, or convert a DL1 file into one unless that was done before.
+
+    Parameters
+    ----------
+    path : path-like
+    parent : Path
+        Converted files are kept in its folder ``arrays``, named after their content.
+    shower : Cleaning, optional
+    **options
+        For `convert`.
+
+    Returns
+    -------
+    ImageArrays
+    """
+    path, cleaning = Path(path), Cleaning() if shower is None else shower
+    if path.is_dir():
+        return ImageArrays(path)
+    key = json.dumps([content_hash(path), options, vars(cleaning)])
+    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+    folder = parent / "arrays" / f"{path.name.split('.')[0]}-{digest}"
+    if folder.exists():
+        return ImageArrays(folder)
+    folder.parent.mkdir(exist_ok=True)
+    log.info("%s: converting", path)
+    return convert(path, folder, shower=cleaning, **options)
 
 
 def convert(dl1_path, folder, *, tel_type=None, tel_ids=None, shower=None, progress=None):

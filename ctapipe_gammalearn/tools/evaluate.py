@@ -106,12 +106,13 @@ class EvaluateTool(ModelTool):
 
     def work(self):
         """Predict, compare, write."""
+        from ..io.training_files import array_folder
         from ..training.comparison import common_images, compare
         from ..training.selection import Selection, select
-        from .evaluation_input import array_folder, from_dl2, from_model
+        from .evaluation_input import from_dl2, from_model
 
         self.output.mkdir(exist_ok=True)
-        arrays = [array_folder(path, self.output, self.tel_type) for path in self.inputs]
+        arrays = [array_folder(path, self.output, tel_type=self.tel_type) for path in self.inputs]
         notes = self._overlaps(arrays)
         cut = Selection(min_intensity=self.min_intensity)
         events = [part.events[select(part.events, cut)] for part in arrays]
@@ -146,10 +147,11 @@ class EvaluateTool(ModelTool):
 
     def _write(self, methods, tables, notes):
         """Tables and figures; a summary for the reader."""
-        from .evaluation_output import print_summary, write_figures, write_tables
+        from ..training.figures import draw_all
+        from .evaluation_output import print_summary, write_tables
 
         write_tables(self.output, tables, {"notes": notes, "efficiency": self.efficiency})
-        write_figures(self.output, methods, tables)
+        draw_all(self.output, methods, tables)
         print_summary(tables["intensity"], SHOWN)
         say(f"{self.output}: tables (*.ecsv) and figures (*.png)")
 

@@ -1,48 +1,16 @@
 """Images and reconstructions that ``ctapipe-gammalearn-evaluate`` compares."""
 
-import hashlib
-import json
-from pathlib import Path
-
 import numpy as np
 
 from ..io.dl2_columns import match_images, read_dl2
-from ..io.training_files import content_hash, convert
 from ..reco.sky import to_horizontal
-from ..training.arrays import ImageArrays
 from ..training.comparison import reconstructed
 from ..training.selection import select
 from ..training.targets import camera_direction
 
-__all__ = ["array_folder", "from_dl2", "from_model"]
+__all__ = ["from_dl2", "from_model"]
 
 CHUNK = 2048  # images predicted at once
-
-
-def array_folder(path, output, tel_type=None):
-    """Open an array folder, or convert a DL1 file into one.
-
-    Parameters
-    ----------
-    path : path-like
-    output : Path
-        Converted files are kept in its folder ``arrays``, named after their content.
-    tel_type : str, optional
-
-    Returns
-    -------
-    ImageArrays
-    """
-    path = Path(path)
-    if path.is_dir():
-        return ImageArrays(path)
-    key = json.dumps([content_hash(path), tel_type])
-    digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-    folder = output / "arrays" / f"{path.name.split('.')[0]}-{digest}"
-    if not folder.exists():
-        folder.parent.mkdir(exist_ok=True)
-        convert(path, folder, tel_type=tel_type)
-    return ImageArrays(folder)
 
 
 def from_dl2(paths, prefixes, events):

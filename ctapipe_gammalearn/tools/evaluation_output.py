@@ -3,21 +3,15 @@
 import numpy as np
 from astropy.table import Table
 
-from ..training import figures
 from .base import say
 
-__all__ = ["print_summary", "write_figures", "write_tables"]
+__all__ = ["print_summary", "write_tables"]
 
 UNITS = {
     "intensity": {"low": "", "high": "", "psi68": "deg", "psi68_error": "deg"},
     "true_energy": {"low": "TeV", "high": "TeV", "psi68": "deg"},
     "reco_energy": {"low": "TeV", "high": "TeV", "psi68": "deg"},
     "differences": {},
-}
-CURVES = {
-    "psi68": "68 % containment radius (deg)",
-    "energy_bias": "energy bias",
-    "energy_resolution": "energy resolution (68 %)",
 }
 
 
@@ -43,29 +37,6 @@ def write_tables(folder, tables, meta):
             if unit := UNITS[name].get(key):
                 table[key].unit = unit
         table.write(folder / f"{name}.ecsv", format="ascii.ecsv", overwrite=True)
-
-
-def write_figures(folder, methods, tables):
-    """Write all figures that the predictions allow.
-
-    Parameters
-    ----------
-    folder : Path
-    methods : dict of str to Results
-    tables : dict of str to list of dict
-    """
-    drawn = {}
-    if any(results.gammaness is not None for results in methods.values()):
-        drawn["roc"] = figures.roc(methods)
-        drawn["gammaness"] = figures.gammaness(methods)
-    for metric, label in CURVES.items():
-        if any(metric in row for row in tables["true_energy"]):
-            drawn[metric] = figures.energy_curve(tables["true_energy"], metric, label)
-    rows = tables.get("reco_energy", ())
-    if any(key.endswith("_coverage") for row in rows for key in row):
-        drawn["coverage"] = figures.coverage(rows)
-    for name, figure in drawn.items():
-        figures.save(figure, folder / f"{name}.png")
 
 
 def print_summary(rows, columns):

@@ -1,10 +1,7 @@
 """``ctapipe-gammalearn-train``: from simulated DL1 files to a model file with one command."""
 
 import contextlib
-import hashlib
-import json
 import logging
-from pathlib import Path as FilePath
 
 from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Int, List, Path, Unicode
@@ -98,12 +95,11 @@ class TrainTool(ModelTool):
 
     def work(self):
         """Convert what is not yet converted, then train."""
-        from ..training.arrays import join
         from ..training.fit import clear, fit
 
         self.output.mkdir(exist_ok=True)
         with self._progress():
-            images = join([self._arrays(FilePath(path)) for path in self.inputs])
+            images = self._images()
             if self.overwrite:
                 clear(self.output)
             model = fit(self._settings, images, self.output, init_from=self.init_from)
@@ -126,25 +122,18 @@ class TrainTool(ModelTool):
                 PROGRESS.setLevel(logging.NOTSET)
                 PROGRESS.propagate = True
 
-    def _arrays(self, path):
-        """Array folder of an input; kept below the run by the content of the file."""
-        from ..io.training_files import content_hash, convert
-        from ..training.arrays import ImageArrays
+    def _images(self):
+        """All images; converted files are kept below the run."""
+        from ..io.training_files import array_folder
+        from ..training.arrays import join
         from ..training.selection import Cleaning
 
-        if path.is_dir():
-            return ImageArrays(path)
         shower = self._settings.shower
         cleaning = Cleaning(shower.picture_pe, shower.boundary_pe, shower.min_neighbours)
         options = {"tel_type": self.tel_type, "tel_ids": list(self.allowed_tels) or None}
-        key = json.dumps([content_hash(path), options, vars(cleaning)])
-        digest = hashlib.sha256(key.encode()).hexdigest()[:16]
-        folder = self.output / "arrays" / f"{path.name.split('.')[0]}-{digest}"
-        if not folder.exists():
-            folder.parent.mkdir(exist_ok=True)
-            PROGRESS.info("%s: converting", path)
-            convert(path, folder, shower=cleaning, **options)
-        return ImageArrays(folder)
+        return join(
+            [array_folder(path, self.output, shower=cleaning, **options) for path in self.inputs]
+        )
 
 
 def main():

@@ -9,6 +9,13 @@ __all__ = ["coverage", "energy_curve", "gammaness", "roc", "save"]
 COVERAGE = 0.68
 
 
+CURVES = {
+    "psi68": "68 % containment radius (deg)",
+    "energy_bias": "energy bias",
+    "energy_resolution": "energy resolution (68 %)",
+}
+
+
 def _axes(**settings):
     """A figure with one set of axes, apart from pyplot and its global state."""
     from matplotlib.figure import Figure
@@ -133,6 +140,30 @@ def coverage(rows):
                 axes.plot(centre, value, marker + "-", color=f"C{number}", ms=4, label=label)
     axes.axhline(COVERAGE, color="0.4", lw=1)
     return _finish(figure, axes)
+
+
+def draw_all(folder, methods, tables):
+    """Write all figures that the predictions allow.
+
+    Parameters
+    ----------
+    folder : path-like
+    methods : dict of str to Results
+    tables : dict of str to list of dict
+        Of `ctapipe_gammalearn.training.comparison.compare`.
+    """
+    drawn = {}
+    if any(results.gammaness is not None for results in methods.values()):
+        drawn["roc"] = roc(methods)
+        drawn["gammaness"] = gammaness(methods)
+    for metric, label in CURVES.items():
+        if any(metric in row for row in tables["true_energy"]):
+            drawn[metric] = energy_curve(tables["true_energy"], metric, label)
+    rows = tables.get("reco_energy", ())
+    if any(key.endswith("_coverage") for row in rows for key in row):
+        drawn["coverage"] = coverage(rows)
+    for name, figure in drawn.items():
+        save(figure, Path(folder) / f"{name}.png")
 
 
 def _with(methods, column):

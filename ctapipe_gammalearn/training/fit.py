@@ -14,7 +14,7 @@ import torch
 
 from ..exceptions import TrainingError
 from ..weights import read_model, write_model
-from .outcome import draw_history, finished_model
+from .outcome import VALIDATION, draw_history, draw_validation, finished_model
 from .preparation import divide, make_network
 
 __all__ = ["MODEL_FILE", "check_lightning", "clear", "fit"]
@@ -36,7 +36,7 @@ def fit(recipe, images, run_dir, *, resume=True, init_from=None):
     images : ImageSet
     run_dir : path-like
         Made if its parent exists. Holds the checkpoint to resume from, ``history.csv``,
-        ``history.png``, TensorBoard's logs and the model.
+        ``history.png``, figures of the validation, TensorBoard's logs and the model.
     resume : bool
         Go on where an interrupted run of the same recipe and images stopped; the result is
         that of an uninterrupted one. If False, what is there is an error.
@@ -70,6 +70,7 @@ def fit(recipe, images, run_dir, *, resume=True, init_from=None):
             _start_from(network, images, init_from)
         module, history, outcome = _train(recipe, images, parts, network, run_dir)
         draw_history(history.rows, run_dir / "history.png")
+        draw_validation(module.results, images.events["shower"][parts.validation], run_dir)
         model = finished_model(module.average, recipe, images, parts, outcome)
         write_model(model_file, model)
     log.info("%s: written", model_file)
@@ -87,7 +88,7 @@ def clear(run_dir):
     run_dir = Path(run_dir)
     for name in (RECORD, MODEL_FILE, LAST, "history.csv", "history.png"):
         (run_dir / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
+    for name in ("checkpoints", "tensorboard", VALIDATION):
         shutil.rmtree(run_dir / name, ignore_errors=True)
 
 

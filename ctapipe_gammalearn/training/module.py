@@ -34,6 +34,8 @@ class TrainingModule(pl.LightningModule):
         Loss of each task in the last batch.
     validation : dict of str to float
         Result of the last validation.
+    results : Results
+        Of each image in it.
     """
 
     def __init__(self, network, recipe, total_steps):
@@ -45,6 +47,7 @@ class TrainingModule(pl.LightningModule):
         self.balance = make_balance(recipe.balance, weights)
         self.plain_sum = FixedBalance(weights)
         self.last_losses, self.validation, self._gathered = {}, {}, []
+        self.results = None
         self.register_buffer("n_averaged", torch.zeros((), dtype=torch.int64))
 
     def train(self, mode=True):
@@ -162,7 +165,8 @@ class TrainingModule(pl.LightningModule):
         losses = task_losses(outputs, batch, self.recipe.loss)
         result = {"loss": float(self.plain_sum(losses))}
         result |= {f"loss_{task}": float(loss) for task, loss in losses.items()}
-        result |= figures_of_merit(outputs, batch)
+        self.results = results_of(outputs, batch)
+        result |= {name: float(value) for name, value in summary(self.results).items()}
         self.validation = result
         self.log("val_loss", result["loss"])
 
@@ -190,8 +194,8 @@ def smoothness(loss, x):
     return (len(x) * gradient[:, 0]).square().sum(1).mean()
 
 
-def figures_of_merit(outputs, batch):
-    """Metrics of `ctapipe_gammalearn.training.metrics.summary` of raw outputs.
+def results_of(outputs, batch):
+    """True and reconstructed values of raw outputs.
 
     Parameters
     ----------
@@ -201,13 +205,13 @@ def figures_of_merit(outputs, batch):
 
     Returns
     -------
-    dict of str to float
+    Results
     """
     decoded = decode(outputs)
     gammaness = None
     if "class" in outputs:
         gammaness = torch.softmax(outputs["class"].double(), 1)[:, 0].numpy()
-    results = Results(
+    return Results(
         is_gamma=(batch["label"] == 0).numpy(),
         gammaness=gammaness,
         true_log10_energy=batch["log10_energy"].numpy(),
@@ -215,4 +219,3 @@ def figures_of_merit(outputs, batch):
         true_direction=batch["direction"].numpy(),
         direction=decoded.direction,
     )
-    return {name: float(value) for name, value in summary(results).items()}

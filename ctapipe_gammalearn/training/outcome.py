@@ -1,5 +1,6 @@
 """What remains of a training: a calibrated model file with its record, and a figure."""
 
+import importlib.util
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,16 @@ from ..inference import Predictor
 from ..inference.likelihood import Decoded
 from ..weights.initialise import trained_model
 from .calibration import fit_calibration
+from .comparison import compare
+from .figures import draw_all
 
-__all__ = ["calibrate", "finished_model"]
+__all__ = ["VALIDATION", "calibrate", "draw_history", "draw_validation", "finished_model"]
 
 log = logging.getLogger(__name__)
 
 #: gamma images that the calibration looks at, and how many at once
 N_CALIBRATION, CHUNK = 20_000, 4096
+VALIDATION = "validation"
 CURVES = ("energy_bias", "energy_scale", "direction_scale")
 
 
@@ -138,3 +142,22 @@ def draw_history(rows, path):
         if axes.lines:
             axes.legend()
     FigureCanvasAgg(figure).print_png(str(Path(path)))
+
+
+def draw_validation(results, showers, run_dir):
+    """Figures of the last validation, into the folder ``validation``; nothing without matplotlib.
+
+    Parameters
+    ----------
+    results : Results
+        Without rotations and calibration.
+    showers : ndarray, shape (n,)
+        Shower of each image.
+    run_dir : Path
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        return
+    folder = run_dir / VALIDATION
+    folder.mkdir(exist_ok=True)
+    methods = {"validation": results}
+    draw_all(folder, methods, compare(methods, showers, n_bootstrap=2))

@@ -25,7 +25,7 @@ def process(output, limit=resource.RLIM_INFINITY):
             Path(sys.executable).with_name("ctapipe-process"),
             *("--config", RESOURCES / "dl.yaml", "--input", RESOURCES / "demo_events.dl1.h5"),
             *("--output", output, "--write-images", f"--provenance-log={output}.log"),
-            f"--GammaPhysNetReconstructor.model_path={RESOURCES / 'demo_model.safetensors'}",
+            f"--GammaPhysNetReconstructor.model_path={RESOURCES / 'lst_patch.safetensors'}",
         ],
         preexec_fn=limited,
         capture_output=True,

@@ -239,7 +239,7 @@ def test_fetch_offline_is_one_line(run, folder):
 def test_own_list_names_the_bundled_model(run):
     code, out, _ = run("list")
     assert code == 0
-    assert "UNTRAINED" in out
+    assert "lst-patch" in out
 
 
 WRONG = {

@@ -90,6 +90,8 @@ def test_history_has_training_and_validation(finished):
     assert [int(r["step"]) for r in rows if r["val_loss"]] == [6, 12, 14]
     assert [int(r["step"]) for r in rows if r["train_sum"]] == [2, 4, 6, 8, 10, 12, 14]
     assert (finished / "history.png").stat().st_size > 1000
+    figures = {path.name for path in (finished / "validation").iterdir()}
+    assert {"roc.png", "gammaness.png"} <= figures
 
 
 def test_equal_seeds_give_equal_models(finished, images, tmp_path):

@@ -20,7 +20,7 @@ def test_own_registry_can_be_fetched_without_network(tmp_path):
     for model in read_registry().values():
         if model.url.startswith("package:"):
             path = fetch_model(model, tmp_path)
-            assert read_model(path).card.status == "untrained"
+            assert read_model(path).card.status == "trained"
 
 
 def test_fetch_by_file_address(model_file, tmp_path):
