@@ -36,4 +36,4 @@ def test_demo_reconstructs_most_energies_within_a_factor_of_two(tmp_path):
 
 
 def test_three_ways_from_python_agree(tmp_path):
-    assert "32 of 43 images pass the quality cut" in run("python_api.py", folder=tmp_path)
+    assert "33 of 43 images pass the quality cut" in run("python_api.py", folder=tmp_path)

@@ -10,6 +10,9 @@ from .base import ModelTool, say
 
 __all__ = ["ModelInfo", "VerifyModels"]
 
+#: what the training section holds besides plain values; the recipe is only in the file
+NESTED = ("samples", "selection", "recipe", "metrics")
+
 
 class ModelInfo(ModelTool):
     """Print what a model file says about itself, after a full check."""
@@ -68,7 +71,8 @@ def summary(model):
         lines[task] = ", ".join(f"{k} {_words(v)}" for k, v in section.items())
     lines |= {
         "valid for": _filled(card.validity) or "not stated",
-        "training": _filled(card.training or {}) or "not stated",
+        "training": _filled(_flat(card.training or {})) or "not stated",
+        **_record(card),
         "made": f"{card.provenance['created']} by {card.provenance['converter']}",
         "GammaLearn": card.provenance["gammalearn"] or "-",
         "assumed": _words(card.provenance["assumed"], "; ") or "nothing",
@@ -77,6 +81,27 @@ def summary(model):
         "weights sha256": card.weights_sha256,
         "file sha256": model.sha256,
     }
+    return lines
+
+
+def _flat(section):
+    """Entries of a section that are no sections themselves."""
+    return {k: v for k, v in section.items() if k not in NESTED}
+
+
+def _record(card):
+    """Lines on how a model was trained, as far as its card knows."""
+    training, lines = card.training or {}, {}
+    for sample in training.get("samples", ()):
+        lines[f"  {sample.get('file', '?')}"] = (
+            f"{sample.get('n_images', '?')} images, {sample.get('primary', '?')}, spectral index"
+            f" {sample.get('spectral_index')}, sha256 {sample.get('sha256', '?')}"
+        )
+    for name in ("selection", "metrics"):
+        if values := training.get(name):
+            lines[f"  {name}"] = ", ".join(f"{k} {v:.4g}" for k, v in values.items())
+    if card.calibration is not None:
+        lines["calibration"] = f"{len(card.calibration['log10_energy'])} knots of log10 energy"
     return lines
 
 

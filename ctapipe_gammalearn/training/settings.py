@@ -276,7 +276,7 @@ class RunSettings:
         Refuse operations whose result may change from run to run (GPU).
     """
 
-    epochs: int = 12
+    epochs: int = 14
     max_steps: int | None = None
     seed: int = 1
     threads: int = 1
