@@ -2,7 +2,7 @@
 # From simulation to the comparison of networks with the Random Forest, all numbers of the docs:
 #   examples/compare_with_forest.sh FOLDER [MODEL...]
 # simulates test samples at several noise levels, trains ctapipe's Random Forest on the training
-# samples FOLDER/train, which `make train-small` makes, and evaluates it and the models (default:
+# samples FOLDER/data, which `make train-small` makes, and evaluates it and the models (default:
 # the one that it trains) on the same images.  What is there is kept: run it again after an
 # interruption.
 set -euo pipefail
@@ -12,7 +12,7 @@ shift
 mkdir -p "$folder/test" "$folder/evaluation"
 cd "$folder"
 models=("$@")
-if [ ${#models[@]} -eq 0 ]; then models=(train-small/model.safetensors); fi
+if [ ${#models[@]} -eq 0 ]; then models=(small/model.safetensors); fi
 
 simulate() { # simulate NAME SCALE-OF-GAMMAS SCALE-OF-PROTONS OPTIONS...
     local name=$1 gamma=$2 proton=$3
@@ -38,8 +38,8 @@ for path in test/*/; do
     ln -sf "$name/test_proton.dl1.h5" "test/$name.proton.dl1.h5"
 done
 
-python "$here/train_forest.py" --gamma train/train_gamma_diffuse.dl1.h5 \
-    --background train/train_proton.dl1.h5 --apply test/*.gamma.dl1.h5 test/*.proton.dl1.h5 \
+python "$here/train_forest.py" --gamma data/train_gamma_diffuse.dl1.h5 \
+    --background data/train_proton.dl1.h5 --apply test/*.gamma.dl1.h5 test/*.proton.dl1.h5 \
     -o forest
 
 options=()
