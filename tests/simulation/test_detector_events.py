@@ -54,6 +54,17 @@ def test_same_description_same_events(gammas):
     assert all(equal(e, gammas[i]) for i, e in again.items())
 
 
+def test_light_without_room_is_one_counted_warning_per_run():
+    simulator = Simulator(replace(GAMMAS, obs_id=7))
+    simulator.model.scene.hits = np.zeros((2000, 3), np.float32)
+    with pytest.warns(UserWarning, match="found no room") as found:
+        list(simulator.events())
+    assert simulator.n_overfull > 1
+    assert len(found) == 1
+    numbers = f"{simulator.n_lost} photo-electrons or particles of {simulator.n_overfull} shower"
+    assert str(found[0].message).startswith(f"run 7: {numbers}")
+
+
 def test_other_seed_other_events(gammas):
     other = list(Simulator(replace(GAMMAS, seed=5)).events())
     assert not any(e.energy == g.energy for e in other for g in gammas.values())
