@@ -38,7 +38,14 @@ from ..simulation.run import read_run
 from ..simulation.sampling import source_direction
 from .shower_arrays import load_array
 
-__all__ = ["SUFFIX", "ShowerSimulationSource", "simulation_config", "thrown_histogram"]
+__all__ = [
+    "SUFFIX",
+    "ShowerSimulationSource",
+    "event_container",
+    "event_time",
+    "simulation_config",
+    "thrown_histogram",
+]
 
 #: Ending of the names of run descriptions.
 SUFFIX = ".shower.yaml"
@@ -164,7 +171,7 @@ def event_container(event, count, run):
     -------
     ArrayEventContainer
     """
-    time = _event_time(event.event_id)
+    time = event_time(event.event_id)
     shower = SimulatedShowerContainer(
         energy=u.Quantity(event.energy, u.TeV),
         alt=u.Quantity(np.rad2deg(event.alt), u.deg),
@@ -211,8 +218,8 @@ def event_container(event, count, run):
 GRAMMAGE = u.g / u.cm**2
 
 
-def _event_time(event_id):
-    """Time stamp: one second per shower, ten milliseconds per use, whatever was before."""
+def event_time(event_id):
+    """Time stamp of one or many events: one second per shower, ten milliseconds per use."""
     days = (event_id // 100 + 0.01 * (event_id % 100)) / 86400
     return Time(START_JD[0], START_JD[1] + days, format="jd", scale="tai")
 

@@ -1,6 +1,6 @@
 """The event loop: thrown showers become triggered events with camera images."""
 
-import logging
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +13,6 @@ from .sampling import ThrownShowers, max_impact, sample_throw, telescope_axes
 
 __all__ = ["ShowerEvent", "Simulator"]
 
-log = logging.getLogger(__name__)
 FEWEST = 0.6  # telescopes with fewer photo-electrons, in units of the threshold, cannot trigger
 
 
@@ -69,7 +68,8 @@ class Simulator:
             array = built_in_array(run.array if run.array in ARRAYS else "1LST")
         self.run, self.array = run, array
         self.thrown = ThrownShowers(run)
-        self.n_lost = 0
+        #: photo-electrons and particles that found no room, and their showers
+        self.n_lost = self.n_overfull = 0
         #: called without arguments after every shower, to show progress
         self.on_shower = None
         alt, az = np.deg2rad(run.pointing_alt), np.deg2rad(run.pointing_az)
@@ -109,7 +109,13 @@ class Simulator:
             if self.on_shower is not None:
                 self.on_shower()
         if self.n_lost:
-            log.warning("%d photo-electrons or particles exceeded the buffers", self.n_lost)
+            # no logger: tools of ctapipe silence those that exist when they start
+            warnings.warn(
+                f"run {self.run.obs_id}: {self.n_lost} photo-electrons or particles of"
+                f" {self.n_overfull} shower(s) found no room and are missing in the images; lower"
+                " energy_max or reuse",
+                stacklevel=2,
+            )
 
     def _shower_events(self, shower, throw, uses):
         """Events of one shower at the given uses."""
@@ -119,6 +125,7 @@ class Simulator:
         k = uses[0]
         result = self.model(throw.energy[k], throw.source[k], relative, tel, throw.seed[k])
         self.n_lost += result.n_lost
+        self.n_overfull += result.n_lost > 0
         hits = result.hits
         if len(hits) < self.fewest.min():
             return

@@ -12,6 +12,7 @@ __all__ = [
     "Throw",
     "ThrownShowers",
     "max_impact",
+    "nsb_levels",
     "sample_throw",
     "source_direction",
     "telescope_axes",
@@ -145,6 +146,26 @@ def sample_throw(run, shower, n_tel):
     return Throw(
         shared, energy, source, _cores(source, distance, phi), distance, nsb, seed, camera_seed
     )
+
+
+def nsb_levels(run, event_ids):
+    """Night-sky background of events of a run, which DL1 files have no column for.
+
+    Parameters
+    ----------
+    run : RunConfig
+        As it was simulated: the description beside the file.
+    event_ids : array-like, shape (n,), int
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        In units of the dark sky.
+    """
+    event_ids = np.asarray(event_ids, dtype=np.int64)
+    showers, index = np.unique(event_ids // 100, return_inverse=True)
+    levels = np.array([sample_throw(run, int(shower), 1).nsb for shower in showers])
+    return levels.reshape(-1, run.reuse)[index, event_ids % 100]
 
 
 def max_impact(energy, primary_id, zenith):

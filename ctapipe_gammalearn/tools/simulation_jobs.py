@@ -121,9 +121,9 @@ def _process(description, part, run):
 def simulate_images(description, part):
     """Simulate and write images and truth, without parameters."""
     from ctapipe.core import Provenance
-    from ctapipe.io import DataWriter
     from traitlets.config import Config
 
+    from ..io.image_writer import ImageWriter
     from ..io.shower_source import ShowerSimulationSource
 
     values = configuration()["DataWriter"] | {"write_dl1_parameters": False}
@@ -133,10 +133,10 @@ def simulate_images(description, part):
     try:
         with ShowerSimulationSource(description) as source:
             source.simulator.on_shower = count
-            with DataWriter(source, output_path=part, config=config) as write:
-                for event in source:
-                    write(event)
-                write.write_simulated_shower_distributions(source.simulated_shower_distributions)
+            with ImageWriter(source, part, config) as writer:
+                for event in source.simulator.events():
+                    writer.add(event)
+                writer.write_simulated_shower_distributions(source.simulated_shower_distributions)
     finally:
         provenance.finish_activity("ctapipe-gammalearn-simulate")
 

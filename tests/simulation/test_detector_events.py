@@ -14,6 +14,7 @@ from ctapipe_gammalearn.simulation.atmosphere import Atmosphere
 from ctapipe_gammalearn.simulation.data_like import DataLike
 from ctapipe_gammalearn.simulation.events import Simulator
 from ctapipe_gammalearn.simulation.run import RunConfig
+from ctapipe_gammalearn.simulation.sampling import nsb_levels
 
 GAMMAS = RunConfig(
     seed=4, n_showers=12, scatter_radius=300.0, energy_min=0.1, energy_max=2.0, reuse=4
@@ -52,6 +53,27 @@ def test_same_description_same_events(gammas):
     assert len(gammas) > 10
     assert again.keys() == gammas.keys()
     assert all(equal(e, gammas[i]) for i, e in again.items())
+
+
+def test_light_without_room_is_one_counted_warning_per_run():
+    simulator = Simulator(replace(GAMMAS, obs_id=7))
+    simulator.model.scene.hits = np.zeros((2000, 3), np.float32)
+    with pytest.warns(UserWarning, match="found no room") as found:
+        list(simulator.events())
+    assert simulator.n_overfull > 1
+    assert len(found) == 1
+    numbers = f"{simulator.n_lost} photo-electrons or particles of {simulator.n_overfull} shower"
+    assert str(found[0].message).startswith(f"run 7: {numbers}")
+
+
+@pytest.mark.parametrize("above", [None, 0.5])
+def test_nsb_level_of_an_event_follows_from_its_number(above):
+    run = replace(GAMMAS, array="4LST", nsb=(0.5, 2.0), independent_above=above, n_showers=6)
+    events = list(Simulator(run).events())
+    levels = nsb_levels(run, [event.event_id for event in events])
+    assert len(set(levels)) == len(events) > 5
+    assert levels.tolist() == [event.nsb for event in events]
+    assert nsb_levels(run, []).shape == (0,)
 
 
 def test_other_seed_other_events(gammas):
