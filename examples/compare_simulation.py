@@ -76,15 +76,20 @@ def numbers(dl1):
     }
 
 
-def real_events(path, n):
-    """Yield (subarray, event with parameters) of a simtel file."""
+def open_simtel(path, n):
+    """Source of the first ``n`` events of a simtel file."""
     for choice in ("EFFECTIVE", "EQUIVALENT"):
         try:
-            source = EventSource(path, focal_length_choice=choice, max_events=n)
-            break
+            return EventSource(path, focal_length_choice=choice, max_events=n)
         except RuntimeError:
-            continue
-    with source:
+            if choice == "EQUIVALENT":
+                raise
+    raise AssertionError
+
+
+def real_events(path, n):
+    """Yield (subarray, event with parameters) of a simtel file."""
+    with open_simtel(path, n) as source:
         calibrate = CameraCalibrator(source.subarray, config=CONFIG)
         process = ImageProcessor(source.subarray, config=CONFIG)
         for event in source:

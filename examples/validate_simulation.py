@@ -16,16 +16,22 @@ import numpy as np
 from astropy.table import Table
 
 from ctapipe_gammalearn.simulation import particles, validation
+from ctapipe_gammalearn.simulation.array import built_in_array
 from ctapipe_gammalearn.simulation.cross_sections import X0
 from ctapipe_gammalearn.simulation.hadrons import air_cross_section
+from ctapipe_gammalearn.simulation.model import ShowerModel
+from ctapipe_gammalearn.simulation.optics import NORMALISATION
 from ctapipe_gammalearn.simulation.reference import (
     CORSIKA_LIGHT,
     CRITICAL_ENERGY,
+    MUON_LIGHT,
     NUCLEAR_PRODUCTION,
+    PROD_3,
     SIBYLL,
     SIBYLL_COLUMNS,
     tamm_belenky,
 )
+from ctapipe_gammalearn.simulation.run import RunConfig
 
 matplotlib.use("Agg")
 
@@ -168,7 +174,28 @@ def hadrons(folder, scale):
         yield Row("", f"A = {a} on air, mb", found, 0, value, 0.1 * value, origin)
 
 
-GROUPS = {f.__name__: f for f in (interactions, cascades, light_yield, light_pool, hadrons)}
+def central_width(values):
+    """Half of the interval that holds 68 %; the few muons that make showers do not matter."""
+    return np.diff(np.quantile(values, [0.16, 0.84]))[0] / 2
+
+
+def muons(folder, scale):
+    """Median photo-electrons of vertical 100 GeV muons beside an LST, against prod-3."""
+    model = ShowerModel(RunConfig(primary="muon", pointing_alt=90.0), built_in_array("1LST"))
+    model.start_altitude = float(model.scene.atmosphere.altitude_at(570.0))
+    up, n = np.array([0.0, 0.0, 1.0]), max(int(300 * scale), 30)
+    for distance, expected in MUON_LIGHT:
+        place = np.array([[distance, 0.0, 0.0]])
+        hits = [len(model(0.1, up, place, np.array([0]), seed).hits) for seed in range(n)]
+        light = np.array(hits) * PROD_3 / NORMALISATION
+        origin = f"public prod-3 file, one muon; at a normalisation of {PROD_3}"
+        name, error = f"p.e. of a muon at {distance} m", central_width(light) / n**0.5
+        yield Row("", name, np.median(light), error, expected, 0.1 * expected, origin)
+
+
+GROUPS = {
+    f.__name__: f for f in (interactions, cascades, light_yield, light_pool, hadrons, muons)
+}  # fmt: skip
 
 
 def _save(axes, path):

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -37,3 +39,14 @@ def test_demo_reconstructs_most_energies_within_a_factor_of_two(tmp_path):
 
 def test_three_ways_from_python_agree(tmp_path):
     assert "33 of 43 images pass the quality cut" in run("python_api.py", folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_light_yield_of_real_files_is_measured(shared, tmp_path):
+    options = ["--simtel", shared / "data" / "simtel", "--showers", "8", "--events", "1"]
+    text = run("measure_light_yield.py", *options, folder=tmp_path)
+    table = text[text.index("asked of optics.NORMALISATION") :]
+    found = dict(re.findall(r"^(prod-5|prod-6|prod-3 muons) +([0-9.]+) ±", table, re.MULTILINE))
+    assert float(found["prod-5"]) == pytest.approx(0.81, abs=0.2)
+    assert float(found["prod-6"]) == pytest.approx(0.51, abs=0.15)
+    assert float(found["prod-3 muons"]) == pytest.approx(0.92, abs=0.1)

@@ -6,7 +6,9 @@ from scipy.integrate import trapezoid
 __all__ = [
     "CORSIKA_LIGHT",
     "CRITICAL_ENERGY",
+    "MUON_LIGHT",
     "NUCLEAR_PRODUCTION",
+    "PROD_3",
     "SIBYLL",
     "SIBYLL_COLUMNS",
     "THROUGHPUT",
@@ -51,16 +53,19 @@ CORSIKA_LIGHT = (
     (1000.0, 20.0, 395, 9.305e4, 0.0),
 )
 
-#: What public images ask of ``optics.NORMALISATION``, measured once: value and error from the
-#: fluctuations of showers.  All photo-electrons of the LSTs against simulated showers with the
-#: same energy, direction, cores and depth of maximum.  The first is one shower, and divided by
-#: 0.88: it (the sixth of `CORSIKA_LIGHT`) shines 12 % less than its kind.  The second has mirrors
-#: degraded to 0.80.  The third has other mirrors, photo-sensors, entrance window and air.
+#: What public images ask of ``optics.NORMALISATION``, value and error, as printed by
+#: ``examples/measure_light_yield.py --showers 200``.  The first is one shower, divided by 0.88: it
+#: (the sixth of `CORSIKA_LIGHT`) shines 12 % less than its kind.  The second has mirrors degraded
+#: to 0.80.  The third has other mirrors, photo-sensors, entrance window and air.
 THROUGHPUT = {
-    "prod-5, 1.3 TeV shower": (0.72, 0.06),
-    "prod-6, four showers": (0.50, 0.04),
-    "prod-3, muons": (0.93, 0.05),
+    "prod-5, 1.3 TeV shower": (0.81, 0.10),
+    "prod-6, three showers": (0.51, 0.05),
+    "prod-3, 33 muons": (0.92, 0.04),
 }
+
+#: Vertical muons of 100 GeV beside an LST of prod-3: distance (m) and photo-electrons.
+MUON_LIGHT = ((1.24, 3916), (4.32, 3976), (8.82, 3370))
+PROD_3 = 0.93  # normalisation that they are compared at
 
 CRITICAL_ENERGY = 0.086  # GeV, of electrons in air
 

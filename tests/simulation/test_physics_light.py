@@ -5,7 +5,8 @@ import pytest
 
 from ctapipe_gammalearn.simulation import light, validation
 from ctapipe_gammalearn.simulation.kernels import View
-from ctapipe_gammalearn.simulation.optics import LST, MST
+from ctapipe_gammalearn.simulation.optics import LST, MST, NORMALISATION
+from ctapipe_gammalearn.simulation.reference import MUON_LIGHT, PROD_3
 from ctapipe_gammalearn.simulation.shower import simulate_shower
 
 from .scenes import lst_plane, telescope_scene
@@ -91,10 +92,10 @@ def test_muon_rings_are_round_and_have_the_cherenkov_angle():
     assert 0.96 < mean[2] / angle < 1.0
 
 
-@pytest.mark.parametrize("distance, expected", [(1.24, 3916), (4.32, 3976), (8.82, 3370)])
+@pytest.mark.parametrize("distance, expected", MUON_LIGHT)
 def test_muons_give_the_photo_electrons_of_the_public_files(distance, expected):
-    # those files have the mirrors and photo-sensors of prod-3: 0.93 instead of 0.72
-    found = np.mean([len(muon_hits(distance, seed)) for seed in range(60)]) * 0.93 / 0.72
+    hits = [len(muon_hits(distance, seed)) for seed in range(60)]
+    found = np.mean(hits) * PROD_3 / NORMALISATION
     assert found == pytest.approx(expected, rel=0.10)
 
 
