@@ -19,6 +19,7 @@ from ctapipe.tools.process import ProcessorTool
 from traitlets import default
 
 from ctapipe_gammalearn.exceptions import ModelMismatch
+from ctapipe_gammalearn.inference import Prediction
 from ctapipe_gammalearn.reco import GammaPhysNetReconstructor
 
 NAME = "GammaPhysNetReconstructor"
@@ -71,7 +72,7 @@ class FakePredictor:
         out = np.array(rows)
         valid = np.isfinite(out).all(axis=1)
         out[~valid] = np.nan
-        return SimpleNamespace(
+        return Prediction(
             is_valid=valid,
             energy=10 ** out[:, 0],
             direction=2 * out[:, 1:3],
