@@ -5,6 +5,7 @@ import importlib.util
 import json
 import logging
 import shutil
+import signal
 import sys
 import warnings
 from dataclasses import dataclass
@@ -201,9 +202,12 @@ def _train(recipe, images, parts, network, run_dir):
     validation = _Validation(images, parts, 2 * recipe.data.batch_size)
     last = run_dir / LAST
     start = str(last) if last.exists() else None
-    trainer.fit(module, loader, validation, ckpt_path=start, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, loader, validation, ckpt_path=start, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C, after switching it off
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from None
     _choose(trainer, module, validation, best)
     record = {"epochs": epochs_begun(trainer), "metrics": module.validation}
     return module, history, record

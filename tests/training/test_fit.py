@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -60,14 +61,14 @@ def history(run):
         return list(csv.DictReader(file))
 
 
-def stop_at(monkeypatch, name, step):
+def stop_at(monkeypatch, name, step, stop=Stop):
     """Stop after the callback ``name`` at a step."""
     original = getattr(ResumePoint, name)
 
     def hook(self, trainer, *args):
         original(self, trainer, *args)
         if trainer.global_step == step:
-            raise Stop
+            raise stop
 
     monkeypatch.setattr(ResumePoint, name, hook)
 
@@ -124,6 +125,17 @@ def test_interrupted_run_ends_with_the_same_model(
     fit(RECIPE, images, tmp_path / "run")
     assert weights(tmp_path / "run") == weights(finished)
     assert history(tmp_path / "run") == history(finished)
+
+
+def test_ctrl_c_is_a_keyboard_interrupt_and_can_be_resumed(finished, images, tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        stop_at(patch, "on_train_batch_end", 7, KeyboardInterrupt)
+        with pytest.raises(KeyboardInterrupt):
+            fit(RECIPE, images, tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is handler
+    fit(RECIPE, images, tmp_path / "run")
+    assert weights(tmp_path / "run") == weights(finished)
 
 
 def test_checkpoint_cut_short_by_a_full_disk_does_not_replace_the_last(
