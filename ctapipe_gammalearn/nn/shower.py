@@ -136,7 +136,8 @@ class ShowerInput(nn.Module):
         scalars : Tensor, shape (N, num_scalars)
             Charge centroid (deg), then `image_features`.
         centre : Tensor, shape (N, 2), deg
-            What the network's direction is relative to.
+            What the network's direction is relative to: the pixel in the middle of the
+            patch, or the centroid.
         """
         with torch.autocast(x.device.type, enabled=False):
             charge, time = x.unbind(1)
@@ -154,8 +155,7 @@ class ShowerInput(nn.Module):
             channels = _channels(charge, mask, dt)
             if not self.settings.crop:
                 inside = torch.ones_like(channels[:, :1])
-                centre = torch.zeros_like(centroid)
-                return torch.cat([channels, inside], 1), torch.cat(scalars, 1), centre
+                return torch.cat([channels, inside], 1), torch.cat(scalars, 1), centroid
             pixel = (centroid[:, :, None] - self.xy).square().sum(1).argmin(1)
             centre = self.xy[:, pixel].T
             return self._crop(channels, pixel), torch.cat(scalars, 1), centre

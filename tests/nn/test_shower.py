@@ -95,14 +95,18 @@ def test_the_patch_shows_the_camera_around_the_centroid(lattice, images):
     assert channels.shape == (N, 5, 24 * 24)
     pitch = np.rad2deg(lattice.pitch_m / FOCAL_LENGTH)
     assert (scalars[:, :2] - centre).norm(dim=1).max() <= pitch * 0.58
-    whole, _, origin = stage(lattice, crop=None)(x)
-    assert (origin == 0).all()
+    whole, _, _ = stage(lattice, crop=None)(x)
     middle = 12 * 24 + 12
     degrees = np.rad2deg(np.stack([lattice.pix_x, lattice.pix_y], 1) / FOCAL_LENGTH)
     for k in range(N):
         pixel = np.hypot(*(degrees - centre[k].numpy()).T).argmin()
         np.testing.assert_array_equal(channels[k, :, middle], whole[k, :, pixel])
     assert set(channels[:, 4].unique().tolist()) == {0.0, 1.0}
+
+
+def test_the_direction_on_the_whole_camera_is_relative_to_the_centroid(lattice, images):
+    _, scalars, centre = stage(lattice, crop=None)(torch.as_tensor(images))
+    assert (scalars[:, :2] == centre).all() and centre.abs().max() > 0.1
 
 
 def test_pixels_outside_the_mask_can_be_left_out(lattice, images):
