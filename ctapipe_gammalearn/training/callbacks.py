@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_only
 
 __all__ = ["History", "ResumePoint", "epochs_begun"]
 
@@ -48,7 +49,9 @@ class ResumePoint(pl.Callback):
     def save(self, trainer):
         """Write, bring to the disk, rename."""
         part = self.path.with_name(f".{self.path.name}.part")
-        trainer.save_checkpoint(part)
+        trainer.save_checkpoint(part)  # takes all processes; the first one writes
+        if not trainer.is_global_zero:
+            return
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(self.path)
@@ -138,6 +141,7 @@ class History(pl.Callback):
             ", ".join(found), images, left / 60,
         )  # fmt: skip
 
+    @rank_zero_only
     def write(self):
         """Write the table to a new file, then rename it."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))
