@@ -3,13 +3,15 @@
 import csv
 import logging
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
-__all__ = ["History", "ResumePoint", "epochs_begun"]
+__all__ = ["EndOnTerm", "History", "ResumePoint", "epochs_begun"]
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +19,19 @@ log = logging.getLogger(__name__)
 def epochs_begun(trainer):
     """Number of the epoch that the last step belongs to, from 1."""
     return -(-trainer.global_step // max(1, trainer.num_training_batches))
+
+
+class EndOnTerm(pl.Callback):
+    """SIGTERM ends several processes like Ctrl-C.
+
+    The handler of Lightning 2.6 talks to the other processes at once, in the middle of whatever
+    they were talking about, and waits for ever.
+    """
+
+    def on_train_start(self, trainer, pl_module):
+        """Replace the handler, which Lightning restores at the end."""
+        if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class ResumePoint(pl.Callback):

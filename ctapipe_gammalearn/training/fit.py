@@ -284,7 +284,7 @@ def _trainer(recipe, run_dir, history, total, place):
     import lightning.pytorch as pl
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-    from .callbacks import ResumePoint
+    from .callbacks import EndOnTerm, ResumePoint
 
     run = recipe.run
     best = ModelCheckpoint(
@@ -295,7 +295,7 @@ def _trainer(recipe, run_dir, history, total, place):
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
-    callbacks = [history, best, ResumePoint(run_dir / LAST, run.save_every)]
+    callbacks = [history, best, ResumePoint(run_dir / LAST, run.save_every), EndOnTerm()]
     if run.patience:
         callbacks.append(EarlyStopping("val_loss", patience=run.patience))
     trainer = pl.Trainer(

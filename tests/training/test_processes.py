@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from ctapipe_gammalearn.exceptions import TrainingError
 from ctapipe_gammalearn.training.callbacks import ResumePoint
@@ -80,11 +82,11 @@ def test_halves_of_a_batch_are_the_batch(halves, images, case):
 def test_gradient_is_that_of_the_whole_batch(halves, images, case):
     """Batch statistics included, and both processes have the same."""
     _, expected = batch_and_gradient(images, case)
-    largest = max(np.abs(v).max() for n, v in expected.items() if n.startswith("gradient"))
+    largest = max(v.abs().max().item() for n, v in expected.items() if n.startswith("gradient"))
     for half in halves[case]:
         assert set(expected) == {name for name in half if not name.startswith("batch.")}
         for name, value in expected.items():
-            np.testing.assert_allclose(half[name], value, rtol=1e-6, atol=1e-6 * largest)
+            np.testing.assert_allclose(half[name], value.numpy(), rtol=1e-6, atol=1e-6 * largest)
 
 
 def stop_at(monkeypatch, step, stop):
@@ -133,6 +135,25 @@ def test_death_of_another_process_is_one_line(images, tmp_path, monkeypatch):
     stop_at(monkeypatch, 2, lambda: started[-1].send_signal(signal.SIGKILL))
     with pytest.raises(TrainingError, match=r"process 2 of 2 has ended \(exit code -9\)"):
         fit(TWO, images, tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_both_processes_with_one_line(folder, images, tmp_path, number):
+    long = replace(TWO, run=replace(TWO.run, max_steps=100_000, epochs=100_000))
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(long.to_dict()))
+    command = [sys.executable, "-m", "ctapipe_gammalearn.training", "-q", "-o", f"{tmp_path}/run"]
+    command += [f"--recipe={tmp_path}/recipe.yaml", "--arrays"]
+    command += [f"{folder}/gamma", f"{folder}/proton"]
+    first = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    try:
+        while first.poll() is None and not (tmp_path / "run" / "last.ckpt").exists():
+            time.sleep(0.1)
+        first.send_signal(number)
+        _, error = first.communicate(timeout=60)
+    finally:
+        first.kill()
+    assert first.returncode == 130
+    assert error == f"{tmp_path}/run: interrupted; the same command goes on\n"
 
 
 def test_batch_that_cannot_be_shared_is_refused(images):
