@@ -170,8 +170,16 @@ class GammaPhysNet(nn.Module):
                 flat = torch.cat([flat, scalars.to(flat.dtype)], 1)
             for layer in self.trunk:
                 flat = F.dropout(self.activation(layer(flat)), self.dropout, self.training)
-            return {task: getattr(self, _HEAD.get(task, task))(flat) for task in outputs}
-        result = {}
+            heads = {task: getattr(self, _HEAD.get(task, task)) for task in outputs}
+            # a mixed-precision training needs all digits here
+            with torch.autocast(flat.device.type, enabled=False):
+                return {task: head(flat.to(head.weight.dtype)) for task, head in heads.items()}
+        with torch.autocast(flat.device.type, enabled=False):
+            return self._published_heads(features.to(self.backbone.cv0.weight.dtype))
+
+    def _published_heads(self, features):
+        """Outputs of the heads without a trunk."""
+        outputs, flat, result = self.architecture.outputs, features.flatten(1), {}
         if "energy" in outputs:
             result["energy"] = self.energy(features.mean(2), self.activation)
         if hasattr(self, "fusion"):

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import nn
 
+from .parallel import n_processes, total
+
 __all__ = ["Affine", "BatchNorm", "Conv", "ConvBlock", "ResidualLayer", "Shortcut"]
 
 
@@ -45,7 +47,8 @@ class Conv(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation over real pixels; parameters and running statistics.
 
-    ``momentum`` weighs the newest batch, as in `torch.nn.BatchNorm2d`.
+    ``momentum`` weighs the newest batch, as in `torch.nn.BatchNorm2d`. Processes that train
+    together normalise their common batch.
     """
 
     momentum = 0.1
@@ -60,11 +63,30 @@ class BatchNorm(nn.Module):
 
     def forward(self, x):
         """Normalise a tensor (N, C, …) all of whose cells are pixels."""
+        if self.training and n_processes() > 1:
+            return self._normalise_together(x)
         statistics = self.running_mean, self.running_var
         affine = self.weight, self.bias
         return nn.functional.batch_norm(
             x, *statistics, *affine, self.training, self.momentum, self.eps
         )
+
+    def _normalise_together(self, x):
+        """As in `torch.nn.SyncBatchNorm`, which CPUs lack; statistics in full precision."""
+        rows = x.to(self.weight.dtype).movedim(1, -1)  # (N, …, C)
+        n = n_processes() * rows[..., 0].numel()
+        mean = total(rows.flatten(0, -2).sum(0)) / n
+        rows = rows - mean
+        var = total(rows.square().flatten(0, -2).sum(0)) / n
+        self.update(mean, var, n)
+        y = torch.addcmul(self.bias, rows, self.weight * torch.rsqrt(var + self.eps))
+        return y.movedim(-1, 1).to(x.dtype)
+
+    @torch.no_grad()
+    def update(self, mean, var, n):
+        """Move the running statistics to mean and biased variance (C,) of ``n`` values."""
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(var * (n / (n - 1)), self.momentum)
 
     def affine(self):
         """Scale and shift of the evaluation mode, float64, shape (C,) each."""

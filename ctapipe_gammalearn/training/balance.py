@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from ..nn.parallel import n_processes, total
+
 __all__ = ["FixedBalance", "GradNormBalance", "UncertaintyBalance", "make_balance"]
 
 #: batches that set the scale of each loss
@@ -151,9 +153,8 @@ class GradNormBalance(nn.Module):
 
     def _difference(self, weights, values, shared, index):
         """L1 distance of the gradient norms from those asked for."""
-        norms = torch.stack(
-            [torch.autograd.grad(v, shared, retain_graph=True)[0].norm() for v in values]
-        )
+        gradients = [torch.autograd.grad(v, shared, retain_graph=True)[0] for v in values]
+        norms = torch.stack([(total(g) / n_processes()).norm() for g in gradients])
         rate = values.detach() / self.scale.mean[index]
         weighted = weights * norms
         asked = weighted.mean() * (rate / rate.mean()) ** self.strength

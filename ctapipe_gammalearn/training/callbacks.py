@@ -3,12 +3,15 @@
 import csv
 import logging
 import os
+import signal
+import threading
 import time
 from pathlib import Path
 
 import lightning.pytorch as pl
+from lightning.pytorch.utilities import rank_zero_only
 
-__all__ = ["History", "ResumePoint", "epochs_begun"]
+__all__ = ["EndOnTerm", "History", "ResumePoint", "epochs_begun"]
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +19,19 @@ log = logging.getLogger(__name__)
 def epochs_begun(trainer):
     """Number of the epoch that the last step belongs to, from 1."""
     return -(-trainer.global_step // max(1, trainer.num_training_batches))
+
+
+class EndOnTerm(pl.Callback):
+    """SIGTERM ends several processes like Ctrl-C.
+
+    The handler of Lightning 2.6 talks to the other processes at once, in the middle of whatever
+    they were talking about, and waits for ever.
+    """
+
+    def on_train_start(self, trainer, pl_module):
+        """Replace the handler, which Lightning restores at the end."""
+        if trainer.world_size > 1 and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class ResumePoint(pl.Callback):
@@ -48,7 +64,9 @@ class ResumePoint(pl.Callback):
     def save(self, trainer):
         """Write, bring to the disk, rename."""
         part = self.path.with_name(f".{self.path.name}.part")
-        trainer.save_checkpoint(part)
+        trainer.save_checkpoint(part)  # takes all processes; the first one writes
+        if not trainer.is_global_zero:
+            return
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(self.path)
@@ -138,6 +156,7 @@ class History(pl.Callback):
             ", ".join(found), images, left / 60,
         )  # fmt: skip
 
+    @rank_zero_only
     def write(self):
         """Write the table to a new file, then rename it."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))

@@ -15,16 +15,19 @@ import torch
 
 from ..exceptions import TrainingError
 from ..weights import read_model, write_model
+from .arrays import ImageArrays, join
+from .lock import locked
 from .outcome import VALIDATION, draw_history, draw_validation, finished_model
 from .preparation import divide, make_network
+from .settings import Recipe
 
-__all__ = ["MODEL_FILE", "check_lightning", "clear", "fit"]
+__all__ = ["MODEL_FILE", "assist", "check_lightning", "clear", "fit"]
 
 log = logging.getLogger(__name__)
 
 MODEL_FILE, RECORD, LAST = "model.safetensors", "training.json", "last.ckpt"
 #: settings that may change between interruption and resumption
-FREE = ("threads", "save_every", "log_every", "device", "keep_best")
+FREE = ("threads", "save_every", "log_every", "device", "devices", "keep_best")
 NEEDS = "training needs lightning: pip install 'ctapipe_gammalearn[train]'"
 
 
@@ -52,30 +55,96 @@ def fit(recipe, images, run_dir, *, resume=True, init_from=None):
     Raises
     ------
     TrainingError
-        Images or folder that cannot be used, no Lightning, or a loss that is not finite.
+        Images, folder or devices that cannot be used, no Lightning, or a loss that is not finite.
     OSError
         If the disk is full.
     """
     check_lightning()
+    _check_devices(recipe.run)
     run_dir = Path(run_dir)
-    record = _record(recipe, images, init_from)
-    _claim(run_dir, record, resume)
-    model_file = run_dir / MODEL_FILE
-    if model_file.exists():
-        log.info("%s: was there", model_file)
-        return model_file
-    with _Surroundings(recipe.run):
-        parts = divide(recipe, images)
-        network = make_network(recipe, images)
-        if init_from is not None:
-            _start_from(network, images, init_from)
-        module, history, outcome = _train(recipe, images, parts, network, run_dir)
-        draw_history(history.rows, run_dir / "history.png")
-        draw_validation(module.results, images.events["shower"][parts.validation], run_dir)
-        model = finished_model(module.average, recipe, images, parts, outcome)
-        write_model(model_file, model)
+    if not run_dir.parent.is_dir():
+        raise TrainingError(f"{run_dir.parent}: this folder does not exist; make it first")
+    run_dir.mkdir(exist_ok=True)
+    with locked(run_dir):
+        _claim(run_dir, _record(recipe, images, init_from), resume)
+        model_file = run_dir / MODEL_FILE
+        if model_file.exists():
+            log.info("%s: was there", model_file)
+            return model_file
+        with _Surroundings(recipe.run):
+            write_model(model_file, _model(recipe, images, run_dir, init_from))
     log.info("%s: written", model_file)
     return model_file
+
+
+def _model(recipe, images, run_dir, init_from):
+    """Train with as many processes as there are devices; figures, calibrated model."""
+    from .processes import others
+
+    parts, network, loader = _prepared(recipe, images, init_from, (0, recipe.run.devices))
+    folders = [str(part.folder.resolve()) for part in images.arrays]
+    job = {"recipe": recipe.to_dict(), "folders": folders, "run_dir": str(run_dir.resolve())}
+    job["init_from"] = None if init_from is None else str(Path(init_from).resolve())
+    with others(recipe.run.devices, job) as place:
+        module, history, outcome = _train(recipe, parts, network, loader, run_dir, place)
+    draw_history(history.rows, run_dir / "history.png")
+    draw_validation(module.results, images.events["shower"][parts.validation], run_dir)
+    return finished_model(module.average, recipe, images, parts, outcome)
+
+
+def assist(place, ready, recipe, folders, run_dir, init_from):
+    """Take part in the training of another process; write nothing.
+
+    Parameters
+    ----------
+    place : Place
+    ready : callable
+        Called when all is loaded.
+    recipe : dict
+    folders : list of str
+        Of the arrays.
+    run_dir : str
+        Where the checkpoint to resume from may be.
+    init_from : str or None
+    """
+    recipe = Recipe.from_dict(recipe)
+    images = join([ImageArrays(folder) for folder in folders])
+    with _Surroundings(recipe.run):
+        prepared = _prepared(recipe, images, init_from, (place.rank, place.n))
+        ready()
+        _train(recipe, *prepared, Path(run_dir), place)
+
+
+def _check_devices(run):
+    """Refuse more GPUs than there are."""
+    n = torch.cuda.device_count()
+    if run.devices > n and (run.device == "cuda" or (run.device == "auto" and n)):
+        raise TrainingError(
+            f"run.devices: {run.devices} GPUs wanted, {n} found; change run.devices or run.device"
+        )
+
+
+def _prepared(recipe, images, init_from, place):
+    """Division of the images, network at the start, and batches of a process."""
+    from .loader import BatchLoader
+
+    parts = divide(recipe, images)
+    network = make_network(recipe, images)
+    if init_from is not None:
+        _start_from(network, images, init_from)
+    loader = BatchLoader(
+        images,
+        parts.gammas,
+        parts.background,
+        parts.labels(),
+        batch_size=recipe.data.batch_size,
+        gamma_fraction=recipe.data.gamma_fraction,
+        seed=recipe.run.seed,
+        augmentation=recipe.augmentation,
+        energy_weight_index=recipe.data.energy_weight_index,
+        place=place,
+    )
+    return parts, network, loader
 
 
 def check_lightning():
@@ -87,10 +156,11 @@ def check_lightning():
 def clear(run_dir):
     """Delete what a run has written, but not converted images."""
     run_dir = Path(run_dir)
-    for name in (RECORD, MODEL_FILE, LAST, "history.csv", "history.png"):
-        (run_dir / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard", VALIDATION):
-        shutil.rmtree(run_dir / name, ignore_errors=True)
+    with locked(run_dir):
+        for name in (RECORD, MODEL_FILE, LAST, "history.csv", "history.png"):
+            (run_dir / name).unlink(missing_ok=True)
+        for name in ("checkpoints", "tensorboard", VALIDATION):
+            shutil.rmtree(run_dir / name, ignore_errors=True)
 
 
 def _record(recipe, images, init_from):
@@ -103,9 +173,6 @@ def _record(recipe, images, init_from):
 
 def _claim(run_dir, record, resume):
     """Take a folder for this run, or refuse it."""
-    if not run_dir.parent.is_dir():
-        raise TrainingError(f"{run_dir.parent}: this folder does not exist; make it first")
-    run_dir.mkdir(exist_ok=True)
     path = run_dir / RECORD
     record = json.loads(json.dumps(record))
     if not path.exists():
@@ -168,9 +235,10 @@ class _Surroundings:
         stack.callback(torch.set_flush_denormal, False)
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", module=r"lightning\b.*")
-        logger = logging.getLogger("lightning.pytorch")
-        stack.callback(logger.setLevel, logger.level)
-        logger.setLevel(logging.ERROR)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logger = logging.getLogger(name)
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
         return self
 
     def __exit__(self, *error):
@@ -178,28 +246,16 @@ class _Surroundings:
         return self._stack.__exit__(*error)
 
 
-def _train(recipe, images, parts, network, run_dir):
+def _train(recipe, parts, network, loader, run_dir, place=None):
     """Run the steps that are missing; the module then holds the best average."""
     from .callbacks import History, epochs_begun
-    from .loader import BatchLoader
     from .module import TrainingModule
 
-    loader = BatchLoader(
-        images,
-        parts.gammas,
-        parts.background,
-        parts.labels(),
-        batch_size=recipe.data.batch_size,
-        gamma_fraction=recipe.data.gamma_fraction,
-        seed=recipe.run.seed,
-        augmentation=recipe.augmentation,
-        energy_weight_index=recipe.data.energy_weight_index,
-    )
     total = min(recipe.run.epochs * len(loader), recipe.run.max_steps or sys.maxsize)
     module = TrainingModule(network, recipe, total)
     history = History(run_dir / "history.csv", recipe.run.log_every)
-    trainer, best = _trainer(recipe, run_dir, history, total)
-    validation = _Validation(images, parts, 2 * recipe.data.batch_size)
+    trainer, best = _trainer(recipe, run_dir, history, total, place)
+    validation = _Validation(loader.images, parts, 2 * recipe.data.batch_size)
     last = run_dir / LAST
     start = str(last) if last.exists() else None
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -217,17 +273,18 @@ def _choose(trainer, module, validation, best):
     """Leave the better of the final and the best validated average in the module."""
     trainer.validate(module, validation, verbose=False)
     score = best.best_model_score
-    if score is not None and float(score) < module.validation["loss"]:
+    better = score is not None and float(score) < module.validation["loss"]
+    if trainer.strategy.reduce_boolean_decision(better):
         path = best.best_model_path
         trainer.validate(module, validation, ckpt_path=path, verbose=False, weights_only=True)
 
 
-def _trainer(recipe, run_dir, history, total):
+def _trainer(recipe, run_dir, history, total, place):
     """Lightning's trainer and its list of the best checkpoints."""
     import lightning.pytorch as pl
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-    from .callbacks import ResumePoint
+    from .callbacks import EndOnTerm, ResumePoint
 
     run = recipe.run
     best = ModelCheckpoint(
@@ -238,12 +295,12 @@ def _trainer(recipe, run_dir, history, total):
         enable_version_counter=False,
         save_on_train_epoch_end=False,
     )
-    callbacks = [history, best, ResumePoint(run_dir / LAST, run.save_every)]
+    callbacks = [history, best, ResumePoint(run_dir / LAST, run.save_every), EndOnTerm()]
     if run.patience:
         callbacks.append(EarlyStopping("val_loss", patience=run.patience))
     trainer = pl.Trainer(
         accelerator="gpu" if run.device == "cuda" else run.device,
-        devices=1,
+        **_shared(recipe, place),
         precision=recipe.optimiser.precision,
         max_epochs=-1,
         max_steps=total,
@@ -258,6 +315,21 @@ def _trainer(recipe, run_dir, history, total):
         use_distributed_sampler=False,
     )
     return trainer, best
+
+
+def _shared(recipe, place):
+    """Arguments of the trainer for one device or several."""
+    from lightning.pytorch.strategies import DDPStrategy
+
+    if place is None:
+        return {"devices": 1}
+    strategy = DDPStrategy(
+        # batch statistics are common already
+        broadcast_buffers=False,
+        # GradNorm's weights have no part in the first steps
+        find_unused_parameters=recipe.balance.method == "gradnorm",
+    )
+    return {"devices": place.n, "strategy": strategy, "plugins": [place]}
 
 
 def _tensorboard(run_dir):

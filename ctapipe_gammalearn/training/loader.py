@@ -72,19 +72,22 @@ class BatchLoader:
         Weights of gammas are E to this power divided by their mean, within 0.1 and 10.
     threads : int
         Batches that are prepared ahead, each in a thread; the batches do not depend on it.
+    place : tuple of int
+        Number k of this process and number n of those that share each batch: it gets every
+        n-th gamma and background image, from the k-th on.
 
     Raises
     ------
     TrainingError
-        If a class that the batches need has no images.
+        If a class that the batches need has no images, or the processes cannot share a batch.
     """
 
     def __init__(
         self, images, gammas, background, labels=None, *, batch_size=128, gamma_fraction=0.5,
-        seed=0, augmentation=None, energy_weight_index=None, threads=1,
+        seed=0, augmentation=None, energy_weight_index=None, threads=1, place=(0, 1),
     ):  # fmt: skip
         self.images, self.seed, self.augmentation = images, seed, augmentation
-        self.threads = threads
+        self.threads, self.place = threads, place
         self.classes = [
             np.sort(np.asarray(index, dtype=np.int64)) for index in (gammas, background)
         ]
@@ -106,6 +109,11 @@ class BatchLoader:
                 raise TrainingError(
                     f"no {name} left for training; give files of both classes and looser cuts"
                 )
+        if any(share % self.place[1] for share in self.shares):
+            raise TrainingError(
+                f"run.devices: {self.shares[0]} gammas and {self.shares[1]} background images of a"
+                f" batch cannot be shared by {self.place[1]} devices; change data.batch_size"
+            )
         if np.intersect1d(*self.classes).size:
             raise TrainingError("an image cannot be gamma and background at once")
         if not len(self):
@@ -177,7 +185,10 @@ class BatchLoader:
         batch = _tensors(image, peak_time, events, direction, impact)
         batch["label"] = torch.from_numpy(self.labels[index].astype(np.int64))
         batch["weight"] = torch.from_numpy(self.weights[index])
-        return batch
+        # noise was drawn for the whole batch, so that it does not depend on who shares it;
+        # gammas first and shares that can be divided: every n-th row serves both classes
+        first, step = self.place
+        return {name: rows[first::step] for name, rows in batch.items()}
 
 
 def _tensors(image, peak_time, events, direction, impact):

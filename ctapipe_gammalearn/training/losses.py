@@ -67,7 +67,7 @@ _CHOICES = {"energy": ENERGY, "direction": DIRECTION, "impact": IMPACT}
 _TARGET = {"energy": "log10_energy", "direction": "direction", "impact": "impact"}
 
 
-def task_losses(outputs, batch, settings):
+def task_losses(outputs, batch, settings, total=lambda x: x):
     """Loss of each task of a batch.
 
     Parameters
@@ -78,6 +78,8 @@ def task_losses(outputs, batch, settings):
         ``log10_energy`` (N,), ``direction`` (N, 2), ``impact`` (N, 2), ``label`` (N,; 0 is a
         gamma ray), ``weight`` (N,). Targets of the background are not looked at: they may be NaN.
     settings : LossSettings
+    total : callable, optional
+        Sum over processes that hold a part of the batch each, equal numbers of gamma rays.
 
     Returns
     -------
@@ -94,7 +96,8 @@ def task_losses(outputs, batch, settings):
                 # choose before the loss: NaN times 0 is NaN
                 target = batch[_TARGET[task]][gamma].reshape(len(weight), -1)
                 loss = choices[getattr(settings, task)](outputs[task][gamma], target, BETA[task])
-                losses[task] = (weight * loss).sum() / weight.sum()
+                losses[task] = total((weight * loss).sum()) / total(weight.sum())
     if "class" in outputs:
-        losses["class"] = F.cross_entropy(outputs["class"], batch["label"])
+        loss = F.cross_entropy(outputs["class"], batch["label"], reduction="none")
+        losses["class"] = total(loss.sum()) / total(torch.ones_like(loss).sum())
     return losses

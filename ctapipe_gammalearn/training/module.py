@@ -8,6 +8,7 @@ import torch
 from ..exceptions import TrainingError
 from ..inference.likelihood import decode
 from ..nn.layers import Conv
+from ..nn.parallel import total as total_of
 from .balance import FixedBalance, make_balance
 from .losses import task_losses
 from .metrics import Results, summary
@@ -71,13 +72,14 @@ class TrainingModule(pl.LightningModule):
         TrainingError
             If a loss is not finite; names the step and the task.
         """
-        # dropout depends on the step alone, so that a resumed run draws the same
-        torch.manual_seed((self.recipe.run.seed * 1_000_003 + self.global_step) % 2**63)
+        # dropout depends on step and process alone, so that a resumed run draws the same
+        seed = self.recipe.run.seed * 1_000_003 + self.global_step + (self.global_rank << 40)
+        torch.manual_seed(seed % 2**63)
         x, gamma = batch["x"], self.recipe.loss.gradient_penalty
         if gamma:
             x = x.requires_grad_()
         outputs = {task: out.float() for task, out in self.network(x).items()}
-        losses = task_losses(outputs, batch, self.recipe.loss)
+        losses = task_losses(outputs, batch, self.recipe.loss, total_of)
         shared = self.shared if self.recipe.balance.method == "gradnorm" else None
         total = self.balance(losses, shared)
         values = torch.stack([total, *losses.values()]).tolist()
@@ -151,7 +153,8 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, batch, batch_idx):
         """Predictions of the averaged network: quantiles need all images together."""
-        outputs = self.average(batch["x"])
+        with torch.autocast(batch["x"].device.type, enabled=False):  # as predictions will be
+            outputs = self.average(batch["x"])
         row = {f"out_{task}": out.float() for task, out in outputs.items()}
         row |= {name: value for name, value in batch.items() if name != "x"}
         self._gathered.append({name: value.cpu() for name, value in row.items()})
@@ -168,7 +171,7 @@ class TrainingModule(pl.LightningModule):
         self.results = results_of(outputs, batch)
         result |= {name: float(value) for name, value in summary(self.results).items()}
         self.validation = result
-        self.log("val_loss", result["loss"])
+        self.log("val_loss", result["loss"], sync_dist=True)
 
 
 def _constant(step):

@@ -182,7 +182,7 @@ class OptimiserSettings:
     average : float
         Decay of the running average of the weights that is validated and written.
     precision : str
-        Of Lightning: "32-true", or "bf16-mixed" on a GPU.
+        Of Lightning: "32-true", or "bf16-mixed": convolutions and shared layers in bfloat16.
     """
 
     learning_rate: float = 2e-3
@@ -272,6 +272,8 @@ class RunSettings:
         Stop after so many epochs without a better validation loss; None: never.
     device : str
         "auto", "cpu" or "cuda".
+    devices : int
+        GPUs, or processes on the CPU, that share each batch.
     deterministic : bool
         Refuse operations whose result may change from run to run (GPU).
     """
@@ -286,11 +288,12 @@ class RunSettings:
     keep_best: int = 1
     patience: int | None = None
     device: str = "auto"
+    devices: int = 1
     deterministic: bool = False
 
     def __post_init__(self):
         """Check ranges."""
-        counts = ("epochs", "threads", "save_every", "log_every", "keep_best")
+        counts = ("epochs", "threads", "save_every", "log_every", "keep_best", "devices")
         optional = ("max_steps", "validation_images", "patience")
         _require(
             "run",

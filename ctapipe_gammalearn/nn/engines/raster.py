@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ...lattice import TAPS
 from ..layers import Affine
+from ..parallel import n_processes, total
 
 __all__ = ["RasterEngine"]
 
@@ -102,13 +103,11 @@ class RasterEngine(nn.Module):
             return norm(x)
         mask = self.mask(level, x.shape[1])
         if self.training:
-            n = len(x) * self.levels[level].n_cells
+            n = n_processes() * len(x) * self.levels[level].n_cells
             y, mean, var = MaskedBatchNorm.apply(x, norm.weight, norm.bias, mask, n, norm.eps)
-            with torch.no_grad():
-                norm.running_mean.lerp_(mean, norm.momentum)
-                norm.running_var.lerp_(var * (n / (n - 1)), norm.momentum)
+            norm.update(mean, var, n)
             return y
-        scale, shift = (v.to(x.dtype)[:, None, None] for v in norm.affine())
+        scale, shift = (v.to(norm.weight.dtype)[:, None, None] for v in norm.affine())
         return torch.addcmul(shift * mask, x, scale * mask)
 
     def activate(self, x, norm, level):
@@ -138,16 +137,19 @@ class RasterEngine(nn.Module):
 
 
 class MaskedBatchNorm(torch.autograd.Function):
-    """Batch normalisation of a raster over its real cells only (Ioffe & Szegedy 2015)."""
+    """Batch normalisation of a raster over its real cells only (Ioffe & Szegedy 2015).
+
+    The batch is that of all processes; ``n`` counts its cells.
+    """
 
     @staticmethod
     def forward(ctx, x, weight, bias, mask, n, eps):
         """Normalised raster (zero outside), batch mean and biased variance (C,)."""
         # sums over rows of cells are pairwise: torch's channels-last batch norm
         # accumulates one cell after the other and loses digits
-        mean = _rows(x * mask).sum(0) / n
+        mean = total(_rows(x * mask).sum(0)) / n
         centred = (x - mean[:, None, None]) * mask
-        var = _rows(centred.square()).sum(0) / n
+        var = total(_rows(centred.square()).sum(0)) / n
         inverse = torch.rsqrt(var + eps)
         normal = centred.mul_(inverse[:, None, None])
         ctx.save_for_backward(normal, weight, inverse, mask)
@@ -163,7 +165,7 @@ class MaskedBatchNorm(torch.autograd.Function):
         dy = dy * mask
         d_bias = _rows(dy).sum(0)
         d_weight = _rows(dy * normal).sum(0)
-        shift, slope = d_bias / ctx.n, d_weight / ctx.n
+        shift, slope = total(d_bias) / ctx.n, total(d_weight) / ctx.n
         dx = dy - shift[:, None, None] * mask - normal * slope[:, None, None]
         return dx * (weight * inverse)[:, None, None], d_weight, d_bias, None, None, None
 
