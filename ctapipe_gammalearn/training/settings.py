@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 TASKS = ("energy", "direction", "class", "impact")
+#: losses that may be negative
+LIKELIHOODS = ("laplace", "mixture", "axis_sign")
 
 
 def _require(section, **good):
@@ -344,11 +346,8 @@ class Recipe:
 
     def _check_losses(self):
         """Refuse likelihoods where losses must not be negative."""
-        for task, likelihoods in (
-            ("energy", ("laplace",)),
-            ("direction", ("mixture", "axis_sign")),
-        ):
-            if task in self.network.tasks and (loss := getattr(self.loss, task)) in likelihoods:
+        for task in ("energy", "direction"):
+            if task in self.network.tasks and (loss := getattr(self.loss, task)) in LIKELIHOODS:
                 raise TrainingError(
                     f"recipe: balance.method {self.balance.method} needs losses that are never"
                     f" negative; choose another loss.{task} than {loss}, or fixed"
