@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from torch import nn
 
 from ..exceptions import ModelFileError
+from .likelihood import AXIS_SIZE, MODE_SIZE
 
 __all__ = ["ACTIVATIONS", "ATTENTIONS", "TASKS", "Architecture"]
 
@@ -51,7 +52,8 @@ class Architecture:
         Numbers beside the images that enter the trunk.
     outputs : dict
         Output size of each task present, a subset of `TASKS`: energy 1, or 2 with its
-        scale; direction 2, or 6 for each mode of a mixture (`nn.likelihood`).
+        scale; direction 2, 6 for each mode of a mixture, or 7 for two modes on the axis of
+        the image (`nn.likelihood`).
     output_size : tuple of int or None
         Cartesian only: the image before the heads is averaged to this size.
     """
@@ -91,7 +93,10 @@ class Architecture:
         whole = lambda *values: all(type(v) is int and v > 0 for v in values)  # noqa: E731
         sizes = {"energy": (1,), "impact": (2,), "direction": (2,), "class": range(2, 100)}
         if self.trunk:
-            sizes |= {"energy": (1, 2), "direction": (2, *range(6, 97, 6))}
+            sizes |= {
+                "energy": (1, 2),
+                "direction": (2, AXIS_SIZE, *range(MODE_SIZE, 97, MODE_SIZE)),
+            }
         n_blocks = len(self.block_features)
         return {
             "variant": self.variant in ("indexed", "cartesian"),

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-__all__ = ["NUM_FEATURES", "border_rings", "image_features"]
+__all__ = ["NUM_FEATURES", "border_rings", "image_axis", "image_features"]
 
 NUM_INVARIANT, NUM_TURNING = 16, 8
 NUM_FEATURES = NUM_INVARIANT + NUM_TURNING
@@ -89,3 +89,16 @@ def image_features(weight, mask, dt, xy, rings, pitch):
         centroid / (distance[:, None] + pitch),
     ]
     return torch.cat([invariant, *turning], 1)
+
+
+def image_axis(features):
+    """Unit vector (cos ψ, sin ψ) along the image, shape (N, 2), -90° <= ψ <= 90°.
+
+    Parameters
+    ----------
+    features : Tensor, shape (N, NUM_FEATURES)
+        From `image_features`; a round image has ψ = 0.
+    """
+    cos2, sin2 = features[:, NUM_INVARIANT + 4 : NUM_INVARIANT + 6].unbind(1)
+    psi = 0.5 * torch.atan2(sin2, cos2)
+    return torch.stack([torch.cos(psi), torch.sin(psi)], 1)

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from .backbone import Backbone
 from .engines import make_engine
+from .features import image_axis
 from .freeze import freeze
 from .layers import BatchNorm, Conv
-from .likelihood import MODE_SIZE, shift_mixture
+from .likelihood import AXIS_SIZE, MODE_SIZE, axis_mixture, shift_mixture
 from .shower import ShowerInput
 
 __all__ = ["GammaPhysNet"]
@@ -53,6 +54,8 @@ class GammaPhysNet(nn.Module):
     ----------
     dropout : float
         Fraction of the trunk's activations dropped in training.
+    mapping : Mapping or None
+        As given.
 
     Raises
     ------
@@ -65,6 +68,7 @@ class GammaPhysNet(nn.Module):
         self.architecture = architecture
         self.activation = architecture.make_activation()
         self.dropout = 0.0
+        self.mapping = mapping
         self.shower = None if shower is None else ShowerInput(shower, lattice)
         if shower is not None:
             lattice = self.shower.lattice
@@ -132,8 +136,10 @@ class GammaPhysNet(nn.Module):
             layer = getattr(self, _HEAD.get(task, task))
             layer.weight.normal_(std=0.01, generator=generator)
             layer.bias.zero_()
-        n_modes = self.architecture.outputs.get("direction", 0) // MODE_SIZE
-        if n_modes:
+        size = self.architecture.outputs.get("direction", 0)
+        if size == AXIS_SIZE:
+            self.direction.bias[2] = 1.0
+        elif n_modes := size // MODE_SIZE:
             modes = self.direction.bias.view(n_modes, MODE_SIZE)
             angle = 2 * math.pi * torch.arange(n_modes) / n_modes
             modes[:, 1], modes[:, 2] = torch.cos(angle), torch.sin(angle)
@@ -157,7 +163,14 @@ class GammaPhysNet(nn.Module):
         channels, scalars, centre = self.shower(x)
         outputs = self.heads(self.backbone(channels), scalars)
         if "direction" in outputs:
-            outputs["direction"] = shift_mixture(outputs["direction"].to(centre.dtype), centre)
+            direction = outputs["direction"].to(centre.dtype)
+            if direction.shape[1] == AXIS_SIZE:
+                centroid, features = scalars[:, :2], scalars[:, 2:]
+                # a round image has no axis to differentiate
+                axis = image_axis(features.detach())
+                outputs["direction"] = axis_mixture(direction, centroid, axis)
+            else:
+                outputs["direction"] = shift_mixture(direction, centre)
         return outputs
 
     def heads(self, features, scalars=None):

@@ -5,14 +5,21 @@ two solutions.  The direction output is a mixture of K bivariate Student-t distr
 (ν = 3, for the tails); per mode six numbers (w, x, y, log s_x, log s_y, c): logit of the
 weight, position (deg, camera plane), and the Cholesky factor of the inverse scale matrix
 with diagonal 1/s_x, 1/s_y and element c below it (Bishop 1994, mixture density networks).
+
+A network may instead give one such mode in the frame of the image (distance from the centroid
+along the axis, offset across it) and the side of the centroid: `axis_mixture` makes two modes
+of them, after which nothing distinguishes the two kinds.
 """
 
 import math
 
 import torch
+from torch.nn import functional as F
 
 __all__ = [
+    "AXIS_SIZE",
     "MODE_SIZE",
+    "axis_mixture",
     "laplace_nll",
     "mixture_mode",
     "mixture_nll",
@@ -23,6 +30,8 @@ __all__ = [
 
 #: numbers per mode
 MODE_SIZE = 6
+#: numbers of a direction on the axis of the image, see `axis_mixture`
+AXIS_SIZE = 7
 NU = 3.0
 LOG_NORM = math.lgamma(NU / 2 + 1) - math.lgamma(NU / 2) - math.log(NU * math.pi)
 LOG_SCALE_RANGE = (-5.0, 2.0)
@@ -137,6 +146,42 @@ def shift_mixture(output, offset):
     modes = output.unflatten(1, (-1, MODE_SIZE))
     moved = modes[..., 1:3] + offset[:, None]
     return torch.cat([modes[..., :1], moved, modes[..., 3:]], -1).flatten(1)
+
+
+def axis_mixture(output, centroid, axis):
+    """Mixture of two modes on opposite sides of an image, from numbers in its own frame.
+
+    Parameters
+    ----------
+    output : Tensor, shape (N, 7)
+        Side (x, y): its product with the axis is the logit of the first mode, so that it does
+        not matter which end of the axis is called the front.  Then a mode in the frame of the
+        image, without weight: distance along the axis before softplus (deg), offset across it
+        (deg), logarithms of both scales, c.
+    centroid : Tensor, shape (N, 2), deg
+    axis : Tensor, shape (N, 2)
+        Unit vector (cos ψ, sin ψ) along the image.
+
+    Returns
+    -------
+    Tensor, shape (N, 12)
+        Modes at centroid ± (distance along + offset across), of equal shape.
+    """
+    along, across, log_a, log_b, c = output[:, 2:].unbind(1)
+    along = F.softplus(along)
+    log_a, log_b = log_a.clamp(*LOG_SCALE_RANGE), log_b.clamp(*LOG_SCALE_RANGE)
+    cos, sin = axis.unbind(1)
+    step = torch.stack([cos * along - sin * across, sin * along + cos * across], 1)
+    # the inverse squared scale matrix, turned, and its factor again; s_x s_y does not change
+    aa, ab, bb = torch.exp(-2 * log_a) + c**2, c * torch.exp(-log_b), torch.exp(-2 * log_b)
+    yy = sin**2 * aa + 2 * sin * cos * ab + cos**2 * bb
+    xy = sin * cos * (aa - bb) + (cos**2 - sin**2) * ab
+    log_y = -0.5 * torch.log(yy)
+    shape = torch.stack([log_a + log_b - log_y, log_y, xy * torch.exp(log_y)], 1)
+    logit = (output[:, :2] * axis).sum(1, keepdim=True)
+    front = torch.cat([logit, centroid + step, shape], 1)
+    back = torch.cat([torch.zeros_like(logit), centroid - step, shape], 1)
+    return torch.cat([front, back], 1)
 
 
 def rotate_mixture(output, cos, sin):

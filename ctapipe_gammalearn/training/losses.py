@@ -61,7 +61,15 @@ def mixture(output, target, beta):
 
 
 ENERGY = {"laplace": laplace, "l1": l1, "smooth_l1": smooth_l1}
-DIRECTION = {"mixture": mixture, "l1": l1, "smooth_l1": smooth_l1, "angular": angular}
+DIRECTION = {
+    "mixture": mixture,
+    # no cross entropy of the side beside an L1 of the distance: where both solutions are near
+    # each other, or the image round, the true side is a coin, and the likelihood knows it
+    "axis_sign": mixture,
+    "l1": l1,
+    "smooth_l1": smooth_l1,
+    "angular": angular,
+}
 IMPACT = {"l1": l1, "smooth_l1": smooth_l1}
 _CHOICES = {"energy": ENERGY, "direction": DIRECTION, "impact": IMPACT}
 _TARGET = {"energy": "log10_energy", "direction": "direction", "impact": "impact"}

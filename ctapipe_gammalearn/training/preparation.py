@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from ..exceptions import TrainingError
-from ..nn import Architecture, GammaPhysNet, InputSettings
-from ..nn.likelihood import MODE_SIZE
+from ..nn import Architecture, GammaPhysNet, InputSettings, camera_mapping
+from ..nn.likelihood import AXIS_SIZE, MODE_SIZE
 from ..nn.shower import NUM_CHANNELS
 from .selection import Cleaning, fill_summaries, select
 from .split import CALIBRATION, TRAIN, VALIDATION, parts
@@ -147,14 +147,18 @@ def make_network(recipe, images):
     """
     network, loss = recipe.network, recipe.loss
     shower = InputSettings(focal_length_m=images.focal_length_m, **vars(recipe.shower))
+    directions = {"mixture": MODE_SIZE * network.modes, "axis_sign": AXIS_SIZE}
     sizes = {
         "energy": 2 if loss.energy == "laplace" else 1,
         "impact": 2,
-        "direction": MODE_SIZE * network.modes if loss.direction == "mixture" else 2,
+        "direction": directions.get(loss.direction, 2),
         "class": 2,
     }
     attention = network.attention != "none"
+    cartesian = network.variant == "cartesian"
+    mapping = camera_mapping(images.lattice) if cartesian else None
     architecture = Architecture(
+        variant=network.variant,
         num_channels=NUM_CHANNELS,
         num_layers=network.num_layers,
         block_features=network.block_features,
@@ -165,8 +169,14 @@ def make_network(recipe, images):
         trunk=network.trunk,
         num_scalars=shower.num_scalars if network.trunk else 0,
         outputs={task: size for task, size in sizes.items() if task in network.tasks},
+        output_size=_last_size(mapping, network.block_features) if cartesian else None,
     )
-    result = GammaPhysNet(architecture, images.lattice, shower=shower)
+    result = GammaPhysNet(architecture, images.lattice, mapping, shower=shower)
     result.reset_parameters(torch.Generator().manual_seed(recipe.run.seed))
     result.dropout = network.dropout
     return result
+
+
+def _last_size(mapping, blocks):
+    """Rows and columns of a square image after all blocks, each but the first halving them."""
+    return tuple(-(-n // 2 ** (len(blocks) - 1)) for n in mapping.image_shape)

@@ -23,6 +23,8 @@ __all__ = [
 ]
 
 TASKS = ("energy", "direction", "class", "impact")
+#: losses that may be negative
+LIKELIHOODS = ("laplace", "mixture", "axis_sign")
 
 
 def _require(section, **good):
@@ -38,6 +40,8 @@ class NetworkSettings:
 
     Attributes
     ----------
+    variant : {"indexed", "cartesian"}
+        Convolutions on the pixels, or on a square image interpolated from the whole camera.
     tasks : tuple of str
         Outputs, among energy, direction, class, impact.
     num_layers : int
@@ -58,6 +62,7 @@ class NetworkSettings:
         Solutions of the direction with the loss "mixture".
     """
 
+    variant: str = "indexed"
     tasks: tuple = ("energy", "direction", "class")
     num_layers: int = 1
     block_features: tuple = (16, 32, 64)
@@ -73,6 +78,7 @@ class NetworkSettings:
         """Check what the network itself does not."""
         _require(
             "network",
+            variant=self.variant in ("indexed", "cartesian"),
             tasks=self.tasks and set(self.tasks) <= set(TASKS),
             block_features=self.block_features,
             ratio=self.ratio > 0,
@@ -101,7 +107,7 @@ class LossSettings:
     Attributes
     ----------
     energy : {"laplace", "l1", "smooth_l1"}
-    direction : {"mixture", "l1", "smooth_l1", "angular"}
+    direction : {"mixture", "axis_sign", "l1", "smooth_l1", "angular"}
     impact : {"l1", "smooth_l1"}
     weights : dict of str to float
         Of each task in the sum.
@@ -124,7 +130,7 @@ class LossSettings:
         _require(
             "loss",
             energy=self.energy in ("laplace", *smooth),
-            direction=self.direction in ("mixture", "angular", *smooth),
+            direction=self.direction in ("mixture", "axis_sign", "angular", *smooth),
             impact=self.impact in smooth,
             weights=set(self.weights) <= set(TASKS) and all(w > 0 for w in self.weights.values()),
             gradient_penalty=self.gradient_penalty >= 0,
@@ -328,13 +334,27 @@ class Recipe:
         """Check what concerns several sections."""
         if missing := set(self.network.tasks) - set(self.loss.weights):
             raise TrainingError(f"recipe: loss.weights: give the weight of {sorted(missing)[0]}")
+        if self.network.variant == "cartesian" and self.shower.crop is not None:
+            raise TrainingError(
+                "recipe: network.variant cartesian needs the whole camera; set shower.crop: null"
+            )
+        axis = "direction" in self.network.tasks and self.loss.direction == "axis_sign"
+        if axis and not (self.shower.features and self.network.trunk):
+            raise TrainingError(
+                "recipe: loss.direction axis_sign needs the axis of the image; set shower.features:"
+                " true and network.trunk of at least 1"
+            )
         if self.balance.method != "fixed":
-            for task, likelihood in (("energy", "laplace"), ("direction", "mixture")):
-                if task in self.network.tasks and getattr(self.loss, task) == likelihood:
-                    raise TrainingError(
-                        f"recipe: balance.method {self.balance.method} needs losses that are never"
-                        f" negative; choose another loss.{task} than {likelihood}, or fixed"
-                    )
+            self._check_losses()
+
+    def _check_losses(self):
+        """Refuse likelihoods where losses must not be negative."""
+        for task in ("energy", "direction"):
+            if task in self.network.tasks and (loss := getattr(self.loss, task)) in LIKELIHOODS:
+                raise TrainingError(
+                    f"recipe: balance.method {self.balance.method} needs losses that are never"
+                    f" negative; choose another loss.{task} than {loss}, or fixed"
+                )
 
     def to_dict(self):
         """Plain types for JSON and YAML."""

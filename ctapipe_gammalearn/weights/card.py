@@ -8,7 +8,7 @@ import numpy as np
 
 from ..exceptions import ModelFileError
 from ..nn import Architecture, InputSettings
-from ..nn.likelihood import MODE_SIZE
+from ..nn.likelihood import AXIS_SIZE, MODE_SIZE
 from ..nn.shower import NUM_CHANNELS
 from .schema import FORMAT_VERSION, SCHEMA, UNITS, check
 
@@ -79,6 +79,7 @@ class ModelCard:
         num_channels = self.architecture.num_channels
         if (num_channels == NUM_CHANNELS) != (self.shower is not None):
             raise ModelFileError("model card: shower does not fit the channels of the network")
+        self._check_shower()
         expected = tuple(UNITS)[: 2 if self.shower else num_channels]
         if self.channels != expected:
             raise ModelFileError(
@@ -88,6 +89,14 @@ class ModelCard:
             raise ModelFileError("model card: tasks differ from the outputs of the architecture")
         self._check_classes()
         self._check_calibration()
+
+    def _check_shower(self):
+        """Input stage that gives what the network needs."""
+        shower = self.shower or {"crop": None, "features": False}
+        if self.architecture.variant == "cartesian" and shower["crop"]:
+            raise ModelFileError("model card: shower.crop must be null for a Cartesian network")
+        if self.architecture.outputs.get("direction") == AXIS_SIZE and not shower["features"]:
+            raise ModelFileError("model card: shower.features must be true for head axis_sign")
 
     def _check_calibration(self):
         """Knots of equal number, in order."""
@@ -190,11 +199,18 @@ def outputs_of(tasks):
     """Output size of each task."""
     sizes = {
         "energy": lambda task: 2 if "scale" in task else 1,
-        "direction": lambda task: MODE_SIZE * task["modes"] if task.get("modes") else 2,
+        "direction": _direction_size,
         "impact": lambda task: 2,
         "class": lambda task: len(task["ids"]),
     }
     return {name: sizes[name](task) for name, task in tasks.items()}
+
+
+def _direction_size(task):
+    """Output size of the direction."""
+    if "head" in task:
+        return AXIS_SIZE
+    return MODE_SIZE * task["modes"] if task.get("modes") else 2
 
 
 def class_task(ids, output="logits"):

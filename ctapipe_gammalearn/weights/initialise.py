@@ -7,7 +7,7 @@ import torch
 from .. import __version__
 from ..nn import Architecture, GammaPhysNet
 from ..nn.layers import BatchNorm
-from ..nn.likelihood import MODE_SIZE
+from ..nn.likelihood import AXIS_SIZE, MODE_SIZE
 from .card import ModelCard, camera_section, class_task
 from .store import Model
 from .synthetic import synthetic_images
@@ -84,7 +84,7 @@ def random_model(lattice, camera_name, architecture=None, *, tasks=None, mapping
     return Model(card, network.eval().requires_grad_(False), lattice, mapping)
 
 
-def trained_model(network, lattice, camera_name, *, class_ids=(0, 101), mapping=None, **sections):
+def trained_model(network, lattice, camera_name, *, class_ids=(0, 101), **sections):
     """Model of a network with its own input stage.
 
     Parameters
@@ -94,7 +94,6 @@ def trained_model(network, lattice, camera_name, *, class_ids=(0, 101), mapping=
     lattice : CameraLattice
     camera_name : str
     class_ids : sequence of int
-    mapping : Mapping, optional
     **sections
         Sections of the card: training, calibration, validity.
 
@@ -106,7 +105,10 @@ def trained_model(network, lattice, camera_name, *, class_ids=(0, 101), mapping=
     tasks = default_tasks(architecture.outputs, class_ids)
     if architecture.outputs.get("energy") == 2:
         tasks["energy"]["scale"] = "laplace"
-    if (size := architecture.outputs.get("direction", 2)) > 2:
+    size = architecture.outputs.get("direction", 2)
+    if size == AXIS_SIZE:
+        tasks["direction"]["head"] = "axis_sign"
+    elif size > 2:
         tasks["direction"]["modes"] = size // MODE_SIZE
     if "impact" in tasks:
         tasks["impact"] = {"frame": "tilted", "unit": "hm"}
@@ -120,7 +122,7 @@ def trained_model(network, lattice, camera_name, *, class_ids=(0, 101), mapping=
         licence="CC0-1.0",
         **sections,
     )
-    return Model(card, network, lattice, mapping)
+    return Model(card, network, lattice, network.mapping)
 
 
 def _provenance(assumed):

@@ -72,6 +72,7 @@ SCHEMA = {
                     "unit": {"deg"},
                     "axes": [{"fov_lon"}, {"fov_lat"}],
                     "modes?": int,
+                    "head?": {"axis_sign"},
                 },
                 "altaz-offset": {"unit": {"rad"}, "axes": [{"alt"}, {"az"}]},
                 "camera": {

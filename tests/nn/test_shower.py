@@ -10,6 +10,7 @@ from ctapipe_gammalearn.exceptions import ModelFileError
 from ctapipe_gammalearn.io.cameras import load_camera
 from ctapipe_gammalearn.lattice import CameraLattice, rotation_permutations
 from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, InputSettings
+from ctapipe_gammalearn.nn.features import image_axis
 from ctapipe_gammalearn.nn.shower import ShowerInput
 from ctapipe_gammalearn.weights.synthetic import synthetic_images
 
@@ -54,7 +55,7 @@ def test_cleaning_is_that_of_ctapipe(geometry, lattice, images, picture, boundar
 
 def test_features_are_hillas_and_leakage_parameters(geometry, lattice, images):
     _, scalars, _ = stage(lattice)(torch.as_tensor(images))
-    scalars = scalars.double().numpy()
+    scalars32, scalars = scalars, scalars.double().numpy()
     degrees = np.rad2deg(1 / FOCAL_LENGTH)
     feature = np.sign(scalars) * np.expm1(np.abs(scalars))
     for k, image in enumerate(images[:, 0]):
@@ -67,6 +68,8 @@ def test_features_are_hillas_and_leakage_parameters(geometry, lattice, images):
         assert np.exp(feature[k, 2]) == pytest.approx(hillas.intensity, rel=1e-3)
         assert feature[k, 4] == pytest.approx(hillas.length.to_value(u.m) * degrees, rel=1e-3)
         assert feature[k, 5] == pytest.approx(hillas.width.to_value(u.m) * degrees, rel=1e-3)
+        psi, axis = hillas.psi.to_value(u.rad), image_axis(scalars32[k : k + 1, 2:])[0].numpy()
+        assert abs(axis @ [np.cos(psi), np.sin(psi)]) == pytest.approx(1, abs=1e-5)
         assert feature[k, 7] == pytest.approx(abs(hillas.skewness), rel=2e-3, abs=1e-3)
         assert feature[k, 12] == pytest.approx(mask.sum(), rel=1e-3)
         leakage = leakage_parameters(geometry, image, mask)

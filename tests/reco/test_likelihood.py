@@ -10,24 +10,29 @@ from ctapipe.io import EventSource
 
 from ctapipe_gammalearn.inference import Predictor
 from ctapipe_gammalearn.lattice import CameraLattice
-from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, InputSettings
+from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, InputSettings, camera_mapping
 from ctapipe_gammalearn.reco import GammaPhysNetReconstructor
 from ctapipe_gammalearn.weights import trained_model, write_model
 
 
-@pytest.fixture(scope="module")
-def likelihood_model(subarray, tmp_path_factory):
-    """Path of a model with random weights, all tasks, for LSTs."""
+@pytest.fixture(scope="module", params=["modes", "axis", "cartesian"])
+def likelihood_model(request, subarray, tmp_path_factory):
+    """Path of a model with random weights, all tasks, for LSTs, in each variant."""
     geometry = subarray.tel[1].camera.geometry
     x, y = (values.to_value(u.m) for values in (geometry.pix_x, geometry.pix_y))
     lattice = CameraLattice.from_positions(x, y)
-    shower = InputSettings(29.3, crop=8)
+    cartesian = request.param == "cartesian"
+    direction = 7 if request.param == "axis" else 24
+    shower = InputSettings(29.3, crop=None if cartesian else 8)
     architecture = Architecture(
+        variant="cartesian" if cartesian else "indexed",
+        output_size=(28, 28) if cartesian else None,
         num_channels=5, num_layers=1, block_features=(4, 6), attention="none", reduced=(),
         fc_width=8, trunk=1, num_scalars=shower.num_scalars,
-        outputs={"energy": 2, "direction": 24, "class": 2, "impact": 2},
+        outputs={"energy": 2, "direction": direction, "class": 2, "impact": 2},
     )  # fmt: skip
-    network = GammaPhysNet(architecture, lattice, shower=shower)
+    mapping = camera_mapping(lattice) if cartesian else None
+    network = GammaPhysNet(architecture, lattice, mapping, shower=shower)
     network.reset_parameters(torch.Generator().manual_seed(3))
     path = tmp_path_factory.mktemp("likelihood") / "model.safetensors"
     write_model(path, trained_model(network.eval(), lattice, "LSTCam"))

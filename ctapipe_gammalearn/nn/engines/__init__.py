@@ -20,6 +20,7 @@ An engine is a module without parameters.  Its whole interface, used by the laye
 from ...exceptions import DeviceError
 from .cartesian import CartesianEngine, Mapping
 from .gather import GatherEngine
+from .interpolation import camera_mapping
 from .raster import RasterEngine
 from .reference import IndexedConvEngine
 
@@ -30,6 +31,7 @@ __all__ = [
     "IndexedConvEngine",
     "Mapping",
     "RasterEngine",
+    "camera_mapping",
     "make_engine",
 ]
 

@@ -88,6 +88,8 @@ class CartesianEngine(nn.Module):
 
     def leave(self, x, level):
         """(N, C, n_cells) of the pooled image."""
+        if x.shape[2:] == self.output_size:  # pooling would have no deterministic gradient
+            return x.flatten(2)
         return F.adaptive_avg_pool2d(x, self.output_size).flatten(2)
 
     def conv(self, x, conv, level, stride=1):
