@@ -29,8 +29,8 @@ help:
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   ruff check and ruff format --check"
 	@echo "make bench  run the benchmarks"
-	@echo "make train-small   simulate and train the patch model, hours (TRAINED=folder)"
-	@echo "make train  the same for the whole-camera model: with a GPU"
+	@echo "make train-small   simulate and train lst-patch, hours (TRAINED=folder)"
+	@echo "make train  the same for lst-gammaphysnet, the best model"
 	@echo "PYTHON=python3.13 make ...  chooses the interpreter (now: $(PYTHON), $(VERSION))"
 
 # Stamps are newer than setup.cfg when the environment may be reused.
@@ -88,7 +88,7 @@ train-small: train-data
 	$(TRAIN) --config $(RESOURCES)/train.yaml -o $(TRAINED)/small
 
 train: train-data
-	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/full
+	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/gammaphysnet
 
 clean:
 	rm -rf .venv-*/ build dist docs/_build docs/api docs/auto_examples *.egg-info

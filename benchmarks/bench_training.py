@@ -25,7 +25,11 @@ from ctapipe_gammalearn.training.preparation import make_network
 from ctapipe_gammalearn.training.settings import read_recipe
 
 RESOURCES = Path(ctapipe_gammalearn.__file__).parent / "resources"
-RECIPES = {"patch": "train.yaml", "full camera": "train_gammaphysnet.yaml"}
+RECIPES = {
+    "patch": "train.yaml",
+    "gammaphysnet": "train_gammaphysnet.yaml",
+    "full camera": "train_camera.yaml",
+}
 N_COPIES, N_BATCHES = 20, 10
 
 

@@ -240,6 +240,7 @@ def test_own_list_names_the_bundled_model(run):
     code, out, _ = run("list")
     assert code == 0
     assert "lst-patch" in out
+    assert "lst-gammaphysnet" in out
 
 
 WRONG = {

@@ -12,6 +12,7 @@ import ctapipe_gammalearn
 from ctapipe_gammalearn.exceptions import TrainingError
 from ctapipe_gammalearn.nn import InputSettings
 from ctapipe_gammalearn.training.settings import Recipe, ShowerSettings, read_recipe
+from ctapipe_gammalearn.weights import read_model
 
 RESOURCES = Path(ctapipe_gammalearn.__file__).parent / "resources"
 
@@ -21,9 +22,17 @@ def test_file_of_the_package_holds_the_defaults():
 
 
 def test_full_camera_recipe_reads_the_whole_camera_with_attention():
-    recipe = read_recipe(RESOURCES / "train_gammaphysnet.yaml")
+    recipe = read_recipe(RESOURCES / "train_camera.yaml")
     assert recipe.shower.crop is None
     assert recipe.network.attention == "dual"
+
+
+def test_model_of_the_package_was_trained_by_its_recipe():
+    for file, model in (("train", "lst_patch"), ("train_gammaphysnet", "lst_gammaphysnet")):
+        record = read_model(RESOURCES / f"{model}.safetensors").card.training["recipe"]
+        recipe = read_recipe(RESOURCES / f"{file}.yaml")
+        # keys that came later have the value that they had then
+        assert Recipe.from_dict(record) == recipe
 
 
 def test_recipe_survives_a_file(tmp_path):
