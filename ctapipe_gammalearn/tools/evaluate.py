@@ -1,11 +1,10 @@
 """``ctapipe-gammalearn-evaluate``: how good models are, next to other reconstructions."""
 
 import numpy as np
-from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Float, Int, List, Path, Unicode
 from traitlets import default
 
-from ..exceptions import GammaLearnError, TrainingError
+from ..exceptions import TrainingError
 from .base import ModelTool, say
 
 __all__ = ["EvaluateTool", "main"]
@@ -76,16 +75,8 @@ class EvaluateTool(ModelTool):
     def _default_log_level(self):
         return 30
 
-    def setup(self):
-        """Refuse unusable options, models and output before any work."""
-        super().setup()
-        try:
-            self._check()
-        except GammaLearnError as error:
-            raise ToolConfigurationError(str(error)) from None
-
-    def _check(self):
-        """What can be seen without reading images."""
+    def prepare(self):
+        """Refuse unusable options, models and output before images are read."""
         from ..inference import Predictor
 
         if not self.inputs:

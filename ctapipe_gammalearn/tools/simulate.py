@@ -4,11 +4,10 @@ import os
 from pathlib import Path as FilePath
 
 import yaml
-from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Bool, CaselessStrEnum, Float, Int, Path, Unicode, flag
 from traitlets import default
 
-from ..exceptions import GammaLearnError, SimulationError
+from ..exceptions import SimulationError
 from ..io.shower_arrays import load_array
 from ..simulation.dataset import PRESETS, plan_dataset
 from .base import ModelTool, say
@@ -77,14 +76,10 @@ class SimulateTool(ModelTool):
     def _default_log_level(self):
         return 30
 
-    def setup(self):
+    def prepare(self):
         """Refuse unusable options and output before any work."""
-        super().setup()
-        try:
-            plan = self._plan()
-            self.production = Production(plan, self.output, self.images_only, self.overwrite)
-        except GammaLearnError as error:
-            raise ToolConfigurationError(str(error)) from None
+        plan = self._plan()
+        self.production = Production(plan, self.output, self.images_only, self.overwrite)
 
     def _plan(self):
         """Samples, checked down to the telescopes."""

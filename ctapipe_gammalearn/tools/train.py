@@ -3,11 +3,10 @@
 import contextlib
 import logging
 
-from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Int, List, Path, Unicode
 from traitlets import default
 
-from ..exceptions import GammaLearnError, TrainingError
+from ..exceptions import TrainingError
 from .base import ModelTool, say
 
 __all__ = ["TrainTool", "main"]
@@ -75,23 +74,19 @@ class TrainTool(ModelTool):
     def _default_log_level(self):
         return 30
 
-    def setup(self):
+    def prepare(self):
         """Refuse unusable options, recipe and output before any work."""
-        super().setup()
         from ..training.fit import check_lightning
         from ..training.settings import Recipe, read_recipe
 
-        try:
-            check_lightning()
-            self._settings = Recipe() if self.recipe is None else read_recipe(self.recipe)
-            if not self.inputs:
-                raise TrainingError(f"{self.name}: give DL1 files with -i")
-            if self.output is None:
-                raise TrainingError(f"{self.name}: give the folder of the run with -o")
-            if not self.output.parent.is_dir():
-                raise TrainingError(f"{self.output.parent}: no such folder; make it first")
-        except GammaLearnError as error:
-            raise ToolConfigurationError(str(error)) from None
+        check_lightning()
+        self._settings = Recipe() if self.recipe is None else read_recipe(self.recipe)
+        if not self.inputs:
+            raise TrainingError(f"{self.name}: give DL1 files with -i")
+        if self.output is None:
+            raise TrainingError(f"{self.name}: give the folder of the run with -o")
+        if not self.output.parent.is_dir():
+            raise TrainingError(f"{self.output.parent}: no such folder; make it first")
 
     def work(self):
         """Convert what is not yet converted, then train."""
