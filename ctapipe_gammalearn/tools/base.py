@@ -12,7 +12,7 @@ from traitlets import default
 
 from ..exceptions import GammaLearnError
 
-__all__ = ["ModelTool", "OutputTool", "say"]
+__all__ = ["InputPath", "ModelTool", "OutputTool", "say"]
 
 EX_IOERR = 74
 
@@ -20,6 +20,29 @@ EX_IOERR = 74
 def say(text=""):
     """Print a line of results."""
     sys.stdout.write(f"{text}\n")
+
+
+class InputPath(Path):
+    """Path of an input that must exist; without it, traitlets' own line would be a long one.
+
+    Parameters
+    ----------
+    folder_ok : bool
+        Whether it may be a folder.
+    """
+
+    def __init__(self, folder_ok=False, **kwargs):
+        super().__init__(**kwargs)
+        self.folder_ok = folder_ok
+
+    def validate(self, obj, value):
+        """Absolute path; raises the error that ctapipe shows as it is."""
+        path = super().validate(obj, value)
+        if isinstance(path, FilePath) and not path.exists():
+            raise ToolConfigurationError(f"{value}: no such file")
+        if isinstance(path, FilePath) and path.is_dir() and not self.folder_ok:
+            raise ToolConfigurationError(f"{value}: a folder; give a file")
+        return path
 
 
 @contextmanager

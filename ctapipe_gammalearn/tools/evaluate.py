@@ -5,7 +5,7 @@ from ctapipe.core.traits import Float, Int, List, Path, Unicode
 from traitlets import default
 
 from ..exceptions import TrainingError
-from .base import ModelTool, say
+from .base import InputPath, ModelTool, say
 
 __all__ = ["EvaluateTool", "main"]
 
@@ -25,14 +25,12 @@ class EvaluateTool(ModelTool):
     """
 
     inputs = List(
-        Path(exists=True),
+        InputPath(folder_ok=True),
         help="DL1 file with images and simulated truth, or array folder; repeat for more.",
     ).tag(config=True)
-    models = List(Path(exists=True, directory_ok=False), help="Model file; repeat for more.").tag(
-        config=True
-    )
+    models = List(InputPath(), help="Model file; repeat for more.").tag(config=True)
     dl2 = List(
-        Path(exists=True, directory_ok=False),
+        InputPath(),
         help="DL2 file with other reconstructions of the same images; repeat for more.",
     ).tag(config=True)
     dl2_prefixes = Unicode(

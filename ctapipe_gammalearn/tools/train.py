@@ -7,7 +7,7 @@ from ctapipe.core.traits import Int, List, Path, Unicode
 from traitlets import default
 
 from ..exceptions import TrainingError
-from .base import ModelTool, say
+from .base import InputPath, ModelTool, say
 
 __all__ = ["TrainTool", "main"]
 
@@ -27,7 +27,7 @@ class TrainTool(ModelTool):
     """
 
     inputs = List(
-        Path(exists=True),
+        InputPath(folder_ok=True),
         help="DL1 file with images and simulated truth, or array folder; repeat for more.",
     ).tag(config=True)
     output = Path(
@@ -36,18 +36,10 @@ class TrainTool(ModelTool):
         file_ok=False,
         help="Folder of the run; made if its parent exists.",
     ).tag(config=True)
-    recipe = Path(
-        default_value=None,
-        allow_none=True,
-        exists=True,
-        directory_ok=False,
+    recipe = InputPath(
         help="YAML file with the recipe; default: train.yaml of the package.",
     ).tag(config=True)
-    init_from = Path(
-        default_value=None,
-        allow_none=True,
-        exists=True,
-        directory_ok=False,
+    init_from = InputPath(
         help="Model file to start from, of the same architecture and camera.",
     ).tag(config=True)
     tel_type = Unicode(
