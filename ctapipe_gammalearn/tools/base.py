@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from contextlib import contextmanager
 from pathlib import Path as FilePath
 
 from ctapipe.core import Tool, ToolConfigurationError
@@ -11,7 +12,7 @@ from traitlets import default
 
 from ..exceptions import GammaLearnError
 
-__all__ = ["ModelTool", "OutputTool", "say"]
+__all__ = ["InputPath", "ModelTool", "OutputTool", "say"]
 
 EX_IOERR = 74
 
@@ -21,8 +22,40 @@ def say(text=""):
     sys.stdout.write(f"{text}\n")
 
 
+class InputPath(Path):
+    """Path of an input that must exist; without it, traitlets' own line would be a long one.
+
+    Parameters
+    ----------
+    folder_ok : bool
+        Whether it may be a folder.
+    """
+
+    def __init__(self, folder_ok=False, **kwargs):
+        super().__init__(**kwargs)
+        self.folder_ok = folder_ok
+
+    def validate(self, obj, value):
+        """Absolute path; raises the error that ctapipe shows as it is."""
+        path = super().validate(obj, value)
+        if isinstance(path, FilePath) and not path.exists():
+            raise ToolConfigurationError(f"{value}: no such file")
+        if isinstance(path, FilePath) and path.is_dir() and not self.folder_ok:
+            raise ToolConfigurationError(f"{value}: a folder; give a file")
+        return path
+
+
+@contextmanager
+def _one_line_errors():
+    """Errors of ours as the one that ctapipe prints without a traceback, with exit code 2."""
+    try:
+        yield
+    except GammaLearnError as error:
+        raise ToolConfigurationError(str(error)) from None
+
+
 class ModelTool(Tool):
-    """Base: subclasses implement `work`, which may raise any error of ours."""
+    """Base: subclasses implement `prepare` and `work`, which may raise any error of ours."""
 
     #: how many arguments without an option, (least, most)
     n_arguments = (0, 0)
@@ -56,20 +89,24 @@ class ModelTool(Tool):
         return known
 
     def setup(self):
-        """Check the number of arguments."""
+        """Refuse what cannot work; our errors become one line and exit code 2."""
         least, most = self.n_arguments
         if not least <= len(self.extra_args) <= most:
             raise ToolConfigurationError(
                 f"{self.name}: expected {least if least == most else f'{least} or more'}"
                 f" file or model names, got {len(self.extra_args)}"
             )
+        with _one_line_errors():
+            self.prepare()
+
+    def prepare(self):
+        """Refuse unusable options, input and output before any work."""
 
     def start(self):
         """Do the work; our errors become one line and exit code 2."""
         try:
-            self.work()
-        except GammaLearnError as error:
-            raise ToolConfigurationError(str(error)) from None
+            with _one_line_errors():
+                self.work()
         except OSError as error:
             self.log.error("%s: cannot be written (%s)", error.filename or "output", error.strerror)
             raise SystemExit(EX_IOERR) from None
@@ -92,9 +129,8 @@ class OutputTool(ModelTool):
         help="Model file to write, *.safetensors.",
     ).tag(config=True)
 
-    def setup(self):
+    def prepare(self):
         """Refuse unusable output before any work."""
-        super().setup()
         if self.output is None:
             raise ToolConfigurationError(f"{self.name}: give the file to write with -o")
         if not self.output.parent.is_dir():

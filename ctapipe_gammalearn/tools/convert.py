@@ -2,7 +2,7 @@
 
 from pathlib import Path as FilePath
 
-from ctapipe.core.traits import CaselessStrEnum, Float, Int, Path, Unicode
+from ctapipe.core.traits import CaselessStrEnum, Float, Int, Unicode
 
 from ..exceptions import CheckpointError
 from ..io.cameras import load_camera, pixel_positions
@@ -10,7 +10,7 @@ from ..weights import write_model
 from ..weights.gammalearn_convert import convert_checkpoint
 from ..weights.gammalearn_facts import DIRECTIONS, Facts, parse_class_ids, read_hints
 from ..weights.mapping_table import read_mapping_table
-from .base import OutputTool, say
+from .base import InputPath, OutputTool, say
 
 __all__ = ["ConvertCheckpoint"]
 
@@ -27,9 +27,7 @@ def _number(help_text):
 
 def _file(help_text):
     """Optional input file trait."""
-    return Path(default_value=None, allow_none=True, directory_ok=False, help=help_text).tag(
-        config=True
-    )
+    return InputPath(help=help_text).tag(config=True)
 
 
 class ConvertCheckpoint(OutputTool):

@@ -1,12 +1,11 @@
 """``ctapipe-gammalearn-evaluate``: how good models are, next to other reconstructions."""
 
 import numpy as np
-from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Float, Int, List, Path, Unicode
 from traitlets import default
 
-from ..exceptions import GammaLearnError, TrainingError
-from .base import ModelTool, say
+from ..exceptions import TrainingError
+from .base import InputPath, ModelTool, say
 
 __all__ = ["EvaluateTool", "main"]
 
@@ -26,14 +25,12 @@ class EvaluateTool(ModelTool):
     """
 
     inputs = List(
-        Path(exists=True),
+        InputPath(folder_ok=True),
         help="DL1 file with images and simulated truth, or array folder; repeat for more.",
     ).tag(config=True)
-    models = List(Path(exists=True, directory_ok=False), help="Model file; repeat for more.").tag(
-        config=True
-    )
+    models = List(InputPath(), help="Model file; repeat for more.").tag(config=True)
     dl2 = List(
-        Path(exists=True, directory_ok=False),
+        InputPath(),
         help="DL2 file with other reconstructions of the same images; repeat for more.",
     ).tag(config=True)
     dl2_prefixes = Unicode(
@@ -76,16 +73,8 @@ class EvaluateTool(ModelTool):
     def _default_log_level(self):
         return 30
 
-    def setup(self):
-        """Refuse unusable options, models and output before any work."""
-        super().setup()
-        try:
-            self._check()
-        except GammaLearnError as error:
-            raise ToolConfigurationError(str(error)) from None
-
-    def _check(self):
-        """What can be seen without reading images."""
+    def prepare(self):
+        """Refuse unusable options, models and output before images are read."""
         from ..inference import Predictor
 
         if not self.inputs:

@@ -1,6 +1,6 @@
 """``init``: a randomly initialised model of any camera."""
 
-from ctapipe.core.traits import CaselessStrEnum, Int, Path, Unicode
+from ctapipe.core.traits import CaselessStrEnum, Int, Unicode
 
 from ..exceptions import GammaLearnError, ModelFileError
 from ..io.cameras import lattice_shape, load_camera, pixel_positions
@@ -11,7 +11,7 @@ from ..weights import random_model, write_model
 from ..weights.card import outputs_of
 from ..weights.initialise import default_tasks
 from ..weights.mapping_table import read_mapping_table
-from .base import OutputTool, say
+from .base import InputPath, OutputTool, say
 
 __all__ = ["InitModel"]
 
@@ -47,10 +47,7 @@ class InitModel(OutputTool):
     channels = Int(2, min=1, max=2, help="1: charge; 2: charge and peak time.").tag(config=True)
     tasks = Unicode(",".join(TASKS), help="Outputs, a part of this list.").tag(config=True)
     class_ids = Unicode("0,101", help="CORSIKA particle numbers to tell apart.").tag(config=True)
-    mapping_table = Path(
-        default_value=None,
-        allow_none=True,
-        directory_ok=False,
+    mapping_table = InputPath(
         help="Interpolation table (.npz): makes the Cartesian variant.",
     ).tag(config=True)
     output_size = Int(

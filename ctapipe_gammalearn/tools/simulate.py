@@ -4,14 +4,13 @@ import os
 from pathlib import Path as FilePath
 
 import yaml
-from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Bool, CaselessStrEnum, Float, Int, Path, Unicode, flag
 from traitlets import default
 
-from ..exceptions import GammaLearnError, SimulationError
+from ..exceptions import SimulationError
 from ..io.shower_arrays import load_array
 from ..simulation.dataset import PRESETS, plan_dataset
-from .base import ModelTool, say
+from .base import InputPath, ModelTool, say
 from .production import Production
 from .worker import Failure
 
@@ -46,10 +45,7 @@ class SimulateTool(ModelTool):
     seed = Int(1, min=0, max=2**40, help="Another seed makes other showers.").tag(config=True)
     jobs = Int(0, min=0, max=4096, help="Processes; 0: one per core.").tag(config=True)
     images_only = Bool(False, help="Leave out the image parameters: faster.").tag(config=True)
-    run_options = Path(
-        default_value=None,
-        allow_none=True,
-        directory_ok=False,
+    run_options = InputPath(
         help="YAML file with keys of a run description for all samples, such as nsb: [1, 3].",
     ).tag(config=True)
 
@@ -77,14 +73,10 @@ class SimulateTool(ModelTool):
     def _default_log_level(self):
         return 30
 
-    def setup(self):
+    def prepare(self):
         """Refuse unusable options and output before any work."""
-        super().setup()
-        try:
-            plan = self._plan()
-            self.production = Production(plan, self.output, self.images_only, self.overwrite)
-        except GammaLearnError as error:
-            raise ToolConfigurationError(str(error)) from None
+        plan = self._plan()
+        self.production = Production(plan, self.output, self.images_only, self.overwrite)
 
     def _plan(self):
         """Samples, checked down to the telescopes."""

@@ -3,12 +3,11 @@
 import contextlib
 import logging
 
-from ctapipe.core import ToolConfigurationError
 from ctapipe.core.traits import Int, List, Path, Unicode
 from traitlets import default
 
-from ..exceptions import GammaLearnError, TrainingError
-from .base import ModelTool, say
+from ..exceptions import TrainingError
+from .base import InputPath, ModelTool, say
 
 __all__ = ["TrainTool", "main"]
 
@@ -28,7 +27,7 @@ class TrainTool(ModelTool):
     """
 
     inputs = List(
-        Path(exists=True),
+        InputPath(folder_ok=True),
         help="DL1 file with images and simulated truth, or array folder; repeat for more.",
     ).tag(config=True)
     output = Path(
@@ -37,18 +36,10 @@ class TrainTool(ModelTool):
         file_ok=False,
         help="Folder of the run; made if its parent exists.",
     ).tag(config=True)
-    recipe = Path(
-        default_value=None,
-        allow_none=True,
-        exists=True,
-        directory_ok=False,
+    recipe = InputPath(
         help="YAML file with the recipe; default: train.yaml of the package.",
     ).tag(config=True)
-    init_from = Path(
-        default_value=None,
-        allow_none=True,
-        exists=True,
-        directory_ok=False,
+    init_from = InputPath(
         help="Model file to start from, of the same architecture and camera.",
     ).tag(config=True)
     tel_type = Unicode(
@@ -75,23 +66,19 @@ class TrainTool(ModelTool):
     def _default_log_level(self):
         return 30
 
-    def setup(self):
+    def prepare(self):
         """Refuse unusable options, recipe and output before any work."""
-        super().setup()
         from ..training.fit import check_lightning
         from ..training.settings import Recipe, read_recipe
 
-        try:
-            check_lightning()
-            self._settings = Recipe() if self.recipe is None else read_recipe(self.recipe)
-            if not self.inputs:
-                raise TrainingError(f"{self.name}: give DL1 files with -i")
-            if self.output is None:
-                raise TrainingError(f"{self.name}: give the folder of the run with -o")
-            if not self.output.parent.is_dir():
-                raise TrainingError(f"{self.output.parent}: no such folder; make it first")
-        except GammaLearnError as error:
-            raise ToolConfigurationError(str(error)) from None
+        check_lightning()
+        self._settings = Recipe() if self.recipe is None else read_recipe(self.recipe)
+        if not self.inputs:
+            raise TrainingError(f"{self.name}: give DL1 files with -i")
+        if self.output is None:
+            raise TrainingError(f"{self.name}: give the folder of the run with -o")
+        if not self.output.parent.is_dir():
+            raise TrainingError(f"{self.output.parent}: no such folder; make it first")
 
     def work(self):
         """Convert what is not yet converted, then train."""

@@ -6,7 +6,7 @@ from ctapipe.core.traits import Path
 
 from ..exceptions import GammaLearnError
 from ..weights.zoo import fetch_model, is_fetched, read_registry
-from .base import ModelTool, say
+from .base import InputPath, ModelTool, say
 
 __all__ = ["FetchModels", "ListModels"]
 
@@ -14,10 +14,7 @@ __all__ = ["FetchModels", "ListModels"]
 class RegistryTool(ModelTool):
     """Base: where the models are listed."""
 
-    registry = Path(
-        default_value=None,
-        allow_none=True,
-        directory_ok=False,
+    registry = InputPath(
         help="JSON file that lists models; default: the list of this package.",
     ).tag(config=True)
 
