@@ -39,6 +39,7 @@ ARROWS = {
         {"compat", "simulation", "training", "lattice"},
         {"ctapipe", "astropy", "tables"},
     ),
+    "irf": (set(), {"astropy", "numba", "pyirf", "scipy"}),
     "reco": ({"inference", "weights", "io", "compat"}, {"ctapipe", "astropy", "torch"}),
     "tools": (ANY, ANY),
 }
