@@ -15,6 +15,8 @@ __all__ = ["RECO_EDGES", "Reconstruction", "Sample", "Thrown", "cluster_key", "s
 RECO_EDGES = 10.0 ** (-1.9 + 0.2 * np.arange(22))
 # narrower cones are points: a rounding difference is no solid angle to divide by
 POINT_CONE_DEG = 0.01
+# of a sample, beside its reconstructions
+COLUMNS = ("true_energy", "true_offset", "cluster", "quality")
 
 
 @dataclass(frozen=True)
@@ -184,14 +186,12 @@ class Sample:
     reconstructions: dict[str, Reconstruction]
 
     def __post_init__(self):
-        lengths = {name: len(getattr(self, name)) for name in self._columns}
+        lengths = {name: len(getattr(self, name)) for name in COLUMNS}
         lengths |= {name: len(r.valid) for name, r in self.reconstructions.items()}
         if len(set(lengths.values())) > 1:
             raise IRFError(
                 f"{self.kind}: columns of different lengths, {lengths}; give one row each"
             )
-
-    _columns = ("true_energy", "true_offset", "cluster", "quality")
 
     def __len__(self):
         return len(self.true_energy)
@@ -200,7 +200,7 @@ class Sample:
         """Rows ``index`` (numbers or mask); ``thrown`` stays, see `Thrown.part`."""
         return replace(
             self,
-            **{name: getattr(self, name)[index] for name in self._columns},
+            **{name: getattr(self, name)[index] for name in COLUMNS},
             reconstructions={k: r.take(index) for k, r in self.reconstructions.items()},
         )
 
