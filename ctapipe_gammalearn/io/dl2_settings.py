@@ -136,8 +136,8 @@ def combine(settings):
             values = getattr(ours, name), getattr(theirs, name)
             if not np.isclose(*values, rtol=1e-6):
                 raise IRFError(
-                    f"{other.where}: {name} {values[1]:g} {unit}, but {values[0]:g} in"
-                    f" {first.where}; give files of one production".replace("  ", " ")
+                    f"{other.where}: {name} {values[1]:g}, but {f'{values[0]:g} {unit}'.strip()} in"
+                    f" {first.where}; give files of one production"
                 )
         check_same_array(first, other)
     obs_ids = [i for s in settings for i in s.obs_ids]
