@@ -1,6 +1,7 @@
 """Cuts in gammaness and theta by bins of reconstructed energy, and how they are chosen."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -235,7 +236,7 @@ def _by_bin(samples, weights, name, kind, edges, ring=None):
     rows = np.flatnonzero(use)
     rows = rows[np.argsort(found.energy[rows], kind="stable")]
     starts = np.searchsorted(found.energy[rows], edges, "left")
-    for i, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for i, (start, stop) in enumerate(pairwise(starts)):
         inside = rows[start:stop]
         yield i, (found.gammaness[inside], found.theta[inside], weights[kind][inside])
 
