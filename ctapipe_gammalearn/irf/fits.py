@@ -17,6 +17,7 @@ from pyirf import io as gadf
 from pyirf import irf
 
 from ..exceptions import IRFError
+from .comparison import in_ring
 from .metrics import effective_area
 
 __all__ = ["Grid", "Responses", "response_hdus", "write_fits"]
@@ -184,26 +185,11 @@ def _background(responses):
 
 def _areas(gamma, grid):
     """Effective area in each ring, shape (n_energies, n_rings), m2."""
-    return np.stack(
-        [
-            effective_area(*_in_ring(gamma, low, high), grid.true_edges)["area"]
-            for low, high in zip(grid.rings[:-1], grid.rings[1:], strict=True)
-        ],
-        axis=1,
-    )
-
-
-def _in_ring(gamma, low, high):
-    """True energies in a ring of offsets, and the showers thrown there."""
-    inside = (gamma.true_offset >= low) & (gamma.true_offset < high)
-    thrown = gamma.thrown
-    if thrown.is_point:
-        return gamma.true_energy[inside], thrown
-    first, last = np.clip([low, high], thrown.viewcone_min, thrown.viewcone_max)
-    cone = np.cos(np.deg2rad([thrown.viewcone_min, first, last, thrown.viewcone_max]))
-    part = (cone[1] - cone[2]) / (cone[0] - cone[3])
-    # nothing thrown, nothing seen: any number of showers will do
-    return gamma.true_energy[inside], thrown.part(part) if part > 0 else thrown
+    rings = [
+        in_ring(gamma, low, high) for low, high in zip(grid.rings[:-1], grid.rings[1:], strict=True)
+    ]
+    tables = [effective_area(r.true_energy, r.thrown, grid.true_edges) for r in rings]
+    return np.stack([table["area"] for table in tables], axis=1)
 
 
 def _psf(responses, grid):
