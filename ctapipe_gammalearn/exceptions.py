@@ -4,6 +4,7 @@ __all__ = [
     "CheckpointError",
     "DeviceError",
     "GammaLearnError",
+    "IRFError",
     "LatticeError",
     "ModelFileError",
     "ModelMismatch",
@@ -41,6 +42,10 @@ class OutOfMemory(GammaLearnError):
     """Not even a batch of one image fits into memory."""
 
     exit_code = 71
+
+
+class IRFError(GammaLearnError):
+    """Events from which no response or sensitivity can be computed."""
 
 
 class SimulationError(GammaLearnError):

@@ -26,19 +26,21 @@ ARROWS = {
     "": (set(), set()),
     "exceptions": (set(), set()),
     "compat": (set(), {"ctapipe"}),
+    "scores": (set(), set()),
     "lattice": (set(), {"scipy"}),
     "simulation": (set(), {"numba", "scipy", "yaml"}),
     "nn": ({"lattice"}, {"torch"}),
     "weights": ({"nn", "lattice"}, {"torch", "safetensors"}),
     "inference": ({"weights", "nn", "lattice"}, {"torch"}),
     "training": (
-        {"inference", "weights", "nn", "lattice", "simulation"},
+        {"inference", "weights", "nn", "lattice", "simulation", "scores"},
         {"torch", "lightning", "yaml", "matplotlib", "astropy"},
     ),
     "io": (
         {"compat", "simulation", "training", "lattice"},
         {"ctapipe", "astropy", "tables"},
     ),
+    "irf": ({"scores"}, {"astropy", "numba", "pyirf", "scipy"}),
     "reco": ({"inference", "weights", "io", "compat"}, {"ctapipe", "astropy", "torch"}),
     "tools": (ANY, ANY),
 }

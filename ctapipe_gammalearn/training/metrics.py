@@ -10,6 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ..scores import auc
+
 __all__ = [
     "ENERGY_EDGES",
     "INTENSITY_EDGES",
@@ -134,32 +136,6 @@ def median_abs_ln(log10_energy, true_log10_energy):
     """Median of abs(ln(E / E_true)): the bias is included; arrays of shape (n,)."""
     error = _finite(np.subtract(log10_energy, true_log10_energy, dtype=np.float64))
     return np.log(10) * _quantile(np.abs(error), 0.5)
-
-
-def auc(signal, background, signal_weight=None, background_weight=None):
-    """Area under the ROC curve: P(score of a gamma > score of a background image).
-
-    Parameters
-    ----------
-    signal, background : ndarray, shape (n,) and (m,)
-        Scores, such as gammaness; equal scores count one half.
-    signal_weight, background_weight : ndarray, optional
-        Weights of the images, default 1.
-
-    Returns
-    -------
-    float
-        NaN if one of the two is empty.
-    """
-    signal, signal_weight = _scores(signal, signal_weight)
-    background, background_weight = _scores(background, background_weight)
-    if not len(signal) or not len(background):
-        return np.nan
-    order = np.argsort(background)
-    background, sums = background[order], np.append(0, np.cumsum(background_weight[order]))
-    below = sums[np.searchsorted(background, signal, "left")]
-    not_above = sums[np.searchsorted(background, signal, "right")]
-    return float((signal_weight * (below + not_above)).sum() / (2 * signal_weight.sum() * sums[-1]))
 
 
 def background_left(signal, background, efficiency=0.7):
@@ -322,11 +298,3 @@ def _coverage(error, uncertainty):
     known = np.isfinite(error) & np.isfinite(uncertainty)
     inside = np.asarray(error)[known] <= np.asarray(uncertainty)[known]
     return float(inside.mean()) if len(inside) else np.nan
-
-
-def _scores(scores, weight):
-    """Finite scores and their weights."""
-    scores = np.asarray(scores, dtype=np.float64)
-    weight = np.ones(len(scores)) if weight is None else np.asarray(weight, dtype=np.float64)
-    known = np.isfinite(scores)
-    return scores[known], weight[known]

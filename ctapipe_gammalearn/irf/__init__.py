@@ -1,0 +1,1 @@
+"""Instrument response, sensitivity and the comparison of reconstructions (no torch, no ctapipe)."""
