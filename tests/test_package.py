@@ -37,7 +37,7 @@ ARROWS = {
         {"torch", "lightning", "yaml", "matplotlib", "astropy"},
     ),
     "io": (
-        {"compat", "simulation", "training", "lattice"},
+        {"compat", "simulation", "training", "irf", "lattice"},
         {"ctapipe", "astropy", "tables"},
     ),
     "irf": ({"scores"}, {"astropy", "numba", "pyirf", "scipy"}),
@@ -225,6 +225,7 @@ def test_entry_points_are_exactly_ours():
     found = {(e.group, e.name, e.value) for e in distribution(NAME).entry_points}
     assert found == {
         ("console_scripts", "ctapipe-gammalearn-evaluate", f"{NAME}.tools.evaluate:main"),
+        ("console_scripts", "ctapipe-gammalearn-irf", f"{NAME}.tools.irf:main"),
         ("console_scripts", "ctapipe-gammalearn-models", f"{NAME}.tools.models:main"),
         ("console_scripts", "ctapipe-gammalearn-simulate", f"{NAME}.tools.simulate:main"),
         ("console_scripts", "ctapipe-gammalearn-train", f"{NAME}.tools.train:main"),

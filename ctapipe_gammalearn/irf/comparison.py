@@ -292,7 +292,7 @@ def benchmarks(gamma, weight, background, chosen, n_replicas=200, seed=1):
         low, bias, high = np.moveaxis(found["energy"], -1, 0)
         showers = gamma.thrown.showers_in(RECO_EDGES)
         per_shower = np.divide(gamma.thrown.area, showers, out=np.zeros(N_BINS), where=showers > 0)
-        relative, limited_by = _limits(*counts, numbers)
+        relative, limited_by = _limits(*counts, numbers, selected.cuts)
         values = {
             "auc": found["auc"], "theta68": found["theta"][..., 0], "bias": bias,
             "eres": (high - low) / 2, "aeff": found["selected"] * per_shower,
@@ -325,10 +325,15 @@ def _numbers(gamma, background, name, chosen):
     }  # fmt: skip
 
 
-def _limits(signal, background, numbers):
-    """Relative sensitivity (1 + n_replicas, n_bins), and what limits that of the data."""
+def _limits(signal, background, numbers, cuts):
+    """Relative sensitivity (1 + n_replicas, n_bins), and what limits that of the data.
+
+    NaN where one half of the showers had too few events to choose the cut, or where no simulated
+    background is left: what would be called a sensitivity there is a guess.
+    """
     n_mc = numbers["sensitivity"]["n_background"]
-    relative = sensitivity(signal, background)[0]
+    known = np.logical_and.reduce([n_mc > 0, *(c.evaluable for c in cuts)])
+    relative = np.where(known, sensitivity(signal, background)[0], np.nan)
     _, limited_by = sensitivity(signal[0], background[0], n_mc=n_mc)
     return relative, limited_by
 
@@ -357,6 +362,9 @@ def endpoints(found, candidate, reference, energy_range, names, min_background=3
         n_background = None
         if metric in NEED_BACKGROUND:
             n_background = np.minimum(a.n_background, b.n_background)
+            # what could not be evaluated counts as no background
+            known = np.isfinite(a.values[0]) & np.isfinite(b.values[0])
+            n_background = np.where(known, n_background, 0)
         n = np.minimum(a.n, b.n)
         bins = qualified_bins(
             RECO_EDGES, energy_range, n, n_background, min_background=min_background

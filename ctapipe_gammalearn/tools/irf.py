@@ -1,41 +1,14 @@
-"""``ctapipe-gammalearn-irf``: response functions, sensitivity, and which reconstructor is better."""
+"""``ctapipe-gammalearn-irf``: response functions, sensitivity, which reconstructor is better."""
 
-import numpy as np
-from ctapipe.core import ToolConfigurationError
-from ctapipe.core.traits import (
-    CaselessStrEnum,
-    Dict,
-    Float,
-    Int,
-    List,
-    Path,
-    Tuple,
-    Unicode,
-)
 from traitlets import default
 
-from ..exceptions import GammaLearnError, IRFError
-from .base import ModelTool, say
+from .base import say
+from .irf_options import FILES, PARTS, SPECTRA, IrfOptions
 
 __all__ = ["IrfTool", "main"]
 
-SPECTRA = {
-    "gamma": "CRAB_MAGIC_JHEAP2015",
-    "proton": "IRFDOC_PROTON_SPECTRUM",
-    "electron": "IRFDOC_ELECTRON_SPECTRUM",
-}
-ENDPOINTS = ["auc", "theta68", "eres", "aeff", "sensitivity"]
-HALF_RING_DEG = 0.1
-PARTS = {"energy", "geometry", "gammaness"}
 
-
-def files(role):
-    """Option for the files of a sample."""
-    text = f"DL2 file of simulated {role}; repeat for more, whole runs of one production."
-    return List(Path(exists=True, directory_ok=False), help=text).tag(config=True)
-
-
-class IrfTool(ModelTool):
+class IrfTool(IrfOptions):
     """Response functions and benchmarks of several reconstructors on the same events."""
 
     name = "ctapipe-gammalearn-irf"
@@ -43,55 +16,6 @@ class IrfTool(ModelTool):
     examples = """
     ctapipe-gammalearn-irf --config irf.yaml --gamma gamma.dl2.h5 --proton proton.dl2.h5 -o irf
     """
-
-    gamma = files("gammas of a point source or ring")
-    gamma_diffuse = files("gammas of a cone")
-    proton = files("protons")
-    electron = files("electrons")
-    output = Path(
-        default_value=None, allow_none=True, file_ok=False,
-        help="Folder to write to; made if its parent exists.",
-    ).tag(config=True)  # fmt: skip
-    reconstructors = Dict(
-        help="By name: prefixes of energy, geometry and gammaness, and a label to print."
-    ).tag(config=True)
-    reference = Unicode(
-        "reference", help="Name of the reconstructor that the others are compared with."
-    ).tag(config=True)
-    level = CaselessStrEnum(
-        ["subarray", "telescope"], "subarray", help="A row is an event, or an image."
-    ).tag(config=True)
-    quality = List(
-        Tuple(Unicode(), Unicode()),
-        help="Name and expression of selections by columns that all reconstructors share.",
-    ).tag(config=True)
-    spectra = Dict(help="Names of spectra of gamma, proton and electron.").tag(config=True)
-    cuts_mode = CaselessStrEnum(
-        ["fixed", "efficiency", "optimised"], "optimised", help="How cuts are chosen."
-    ).tag(config=True)
-    gammaness_cut = Float(0.8, help="Gammaness of fixed cuts.").tag(config=True)
-    theta_cut = Float(0.2, help="Theta of fixed cuts, deg.").tag(config=True)
-    efficiency = Float(0.8, help="Gammas kept by the cuts of mode efficiency.").tag(config=True)
-    min_bkg_mc = Int(
-        10, min=1, help="Simulated background events that optimised cuts must leave in a bin."
-    ).tag(config=True)
-    min_bkg_verdict = Int(
-        30, min=1, help="Simulated background events that a bin of the verdict needs."
-    ).tag(config=True)
-    obs_time = Float(50.0, min=1e-3, help="Time of observation, h.").tag(config=True)
-    source_ring = List(
-        Float(), help="True offsets of the gammas, deg; default: 0.1 around a point source."
-    ).tag(config=True)
-    background_ring = List(
-        Float(), help="Offsets between which background is counted, deg; default: source_ring."
-    ).tag(config=True)
-    endpoints = List(Unicode(), ENDPOINTS, help="Quantities of the verdict.").tag(config=True)
-    energy_range = Tuple(Float(), Float(), default_value=(0.02, 20.0),
-                         help="Energies of the verdict, TeV.").tag(config=True)  # fmt: skip
-    auc_margin = Float(0.005, help="Difference of AUC that matters.").tag(config=True)
-    ratio_margin = Float(0.05, help="Relative difference that matters.").tag(config=True)
-    n_replicas = Int(200, min=20, help="Replicas of the bootstrap.").tag(config=True)
-    seed = Int(1, min=0, help="Seed of the bootstrap.").tag(config=True)
 
     aliases = {
         "gamma": "IrfTool.gamma", "gamma-diffuse": "IrfTool.gamma_diffuse",
@@ -106,66 +30,98 @@ class IrfTool(ModelTool):
     def _default_log_level(self):
         return 30
 
-    def setup(self):
-        """Refuse unusable options before any file is read."""
-        super().setup()
-        try:
-            self._check()
-        except GammaLearnError as error:
-            raise ToolConfigurationError(str(error)) from None
-
-    def _check(self):
-        """What can be seen without reading events."""
-        if not self.gamma and not self.gamma_diffuse:
-            raise IRFError(f"{self.name}: no gammas; give DL2 files with --gamma")
-        if not self.proton and not self.electron:
-            raise IRFError(f"{self.name}: no background; give DL2 files with --proton")
-        if self.output is None or not self.output.parent.is_dir():
-            raise IRFError(f"{self.name}: give a folder with -o; its parent must exist")
-        if (self.output / "summary.json").exists() and not self.overwrite:
-            raise IRFError(f"{self.output}: holds results; use --overwrite")
-        for name, prefixes in self.reconstructors.items():
-            if not isinstance(prefixes, dict) or not set(prefixes) - {"label"} == PARTS:
-                raise IRFError(
-                    f"reconstructors: {name}: give energy, geometry, gammaness and perhaps label"
-                )
-        if self.reference not in self.reconstructors:
-            raise IRFError(
-                f"reconstructors: no {self.reference!r} among {list(self.reconstructors)}; name"
-                " the reference with --IrfTool.reference"
-            )
-        if unknown := set(self.spectra) - set(SPECTRA):
-            raise IRFError(f"spectra: unknown particle {min(unknown)}; give {', '.join(SPECTRA)}")
-        if unknown := set(self.endpoints) - set(ENDPOINTS):
-            raise IRFError(f"endpoints: unknown {min(unknown)}; choose of {', '.join(ENDPOINTS)}")
-
     def work(self):
         """Read, choose cuts, compare, write."""
-        from ..irf.comparison import benchmarks, endpoints, joined, select_across
-        from ..irf.verdict import verdict
+        from ..irf.comparison import benchmarks, joined, select_across
         from .irf_input import read_all
 
-        data = read_all(self)
-        say("; ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
+        files = {kind: getattr(self, kind) for kind in FILES}
+        prefixes = {
+            name: {part: v for part, v in p.items() if part in PARTS}
+            for name, p in self.reconstructors.items()
+        }
+        data = read_all(
+            files, prefixes, self.level, self.quality, SPECTRA | self.spectra, self.obs_time,
+            tuple(self.source_ring) or None,
+        )  # fmt: skip
+        say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
         chosen = {
             name: select_across(
-                data.samples, data.weights, name, self._choose(name, data), data.background_ring
+                data.samples, data.weights, name, self._choose(name), self.background_ring
             )
             for name in self.reconstructors
         }
-        background = joined(*zip(*data.background(), strict=True))
-        gamma, weight = data.samples["gamma"], data.weights["gamma"]
-        found = benchmarks(gamma, weight, background, chosen, self.n_replicas, self.seed)
-        labels = {n: p.get("label", n) for n, p in self.reconstructors.items()}
-        verdicts = {}
+        kinds = [kind for kind in data.samples if kind != "gamma"]
+        background = joined([data.samples[k] for k in kinds], [data.weights[k] for k in kinds])
+        found = benchmarks(
+            data.samples["gamma"], data.weights["gamma"], background, chosen,
+            self.n_replicas, self.seed,
+        )  # fmt: skip
+        self._write(data, found, self._verdicts(found))
+
+    def _choose(self, name):
+        """Cuts of a reconstructor from samples and weights."""
+        from ..irf.cuts import efficiency_cuts, fixed_cuts, optimised_cuts
+
+        def choose(samples, weights):
+            if self.cuts_mode == "fixed":
+                return fixed_cuts(self.gammaness_cut, self.theta_cut)
+            if self.cuts_mode == "efficiency":
+                return efficiency_cuts(samples, weights, name, self.efficiency)
+            ring = self.background_ring
+            return optimised_cuts(samples, weights, name, ring, self.min_bkg_mc)
+
+        return choose
+
+    def _labels(self):
+        """Names to print."""
+        return {name: p.get("label", name) for name, p in self.reconstructors.items()}
+
+    def _verdicts(self, found):
+        """Rows and headline for all but the reference."""
+        from ..irf.comparison import endpoints
+        from ..irf.verdict import verdict
+
+        labels, out = self._labels(), {}
         for name in self.reconstructors:
             if name != self.reference:
                 compared = endpoints(
                     found, name, self.reference, self.energy_range, self.endpoints,
                     self.min_bkg_verdict,
                 )  # fmt: skip
-                verdicts[name] = verdict(
+                out[name] = verdict(
                     compared, labels[name], labels[self.reference],
                     self.auc_margin, self.ratio_margin,
                 )  # fmt: skip
-        self._write(data, found, verdicts, labels)
+        return out
+
+    def _write(self, data, found, verdicts):
+        """Tables, response functions, summary; the verdict for the reader."""
+        from ..irf.weights import spectrum_named
+        from .irf_output import print_verdict, write_all
+
+        self.output.mkdir(exist_ok=True)
+        spectra = SPECTRA | self.spectra
+        settings = {
+            key: getattr(self, key)
+            for key in (
+                "level", "quality", "cuts_mode", "gammaness_cut", "theta_cut", "efficiency",
+                "min_bkg_mc", "min_bkg_verdict", "obs_time", "background_ring", "endpoints",
+                "energy_range", "auc_margin", "ratio_margin", "n_replicas", "seed", "reference",
+                "reconstructors",
+            )
+        }  # fmt: skip
+        settings |= {"spectra": spectra, "source_ring": data.source_ring}
+        choose = {name: self._choose(name) for name in self.reconstructors}
+        files = {kind: getattr(self, kind) for kind in FILES}
+        flux = spectrum_named(spectra["gamma"])
+        write_all(self.output, data, found, verdicts, settings, files, choose, flux)
+        labels = self._labels()
+        for name, (rows, headline) in verdicts.items():
+            print_verdict(rows, headline, labels[name], labels[self.reference])
+        say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, summary.json")
+
+
+def main():
+    """Entry point of the console script."""
+    IrfTool().run()

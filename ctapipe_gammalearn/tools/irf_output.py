@@ -12,18 +12,61 @@ from astropy.table import Table
 from .. import __version__
 from ..irf.bootstrap import interval
 from ..irf.comparison import METRICS
-from ..irf.fits import Grid, Responses, response_hdus, write_fits
 from ..irf.samples import RECO_EDGES
 from ..irf.sensitivity import energy_flux
 from .base import say
+from .irf_responses import write_responses
 
-__all__ = ["print_verdict", "write_benchmarks", "write_responses", "write_summary"]
+__all__ = ["print_verdict", "write_all"]
 
 SCHEMA = 1
-TRUE_EDGES = 10.0 ** (-1.9 + 0.05 * np.arange(85))
-MIGRATION = np.geomspace(0.2, 5, 61)
-THETA_DEG = np.linspace(0, 1, 101)
 MIN_GAMMA = 10  # of a value that the tables call valid
+
+
+def write_all(folder, data, found, verdicts, settings, files, choose, flux):
+    """Write everything but what is printed.
+
+    Parameters
+    ----------
+    folder : Path
+    data : IrfData
+    found : dict
+        From `irf.comparison.benchmarks`.
+    verdicts : dict of str to (list of dict, str)
+        Rows and headline by reconstructor.
+    settings : dict
+        Options, for the record.
+    files : dict of str to list of Path
+    choose : dict of str to callable
+        From samples and weights to cuts, by reconstructor.
+    flux : callable
+        Target spectrum of gammas.
+    """
+    meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
+    write_benchmarks(folder / "benchmarks", found, flux, meta)
+    background = [(s, data.weights[k]) for k, s in data.samples.items() if k != "gamma"]
+    rings = {True: np.array(data.source_ring), False: data.whole_rings}
+    rings[None] = np.array(settings["background_ring"])
+    sources = {True: data.samples["gamma"], False: data.whole}
+    header = {"ORIGIN": "ctapipe_gammalearn"}
+    for name, cuts_from in choose.items():
+        # of all showers: for a response the best known cuts, no independent ones
+        cuts = cuts_from(data.samples, data.weights)
+        write_responses(
+            folder, name, sources, background, cuts, rings, settings["obs_time"], header
+        )
+    samples = {
+        kind: {"events_read": data.n_read.get(kind), **bookkeeping(sample)}
+        for kind, sample in data.samples.items()
+    }
+    verdict = {
+        n: {"headline": headline, "endpoints": rows} for n, (rows, headline) in verdicts.items()
+    }
+    inputs = {kind: [file_record(path) for path in paths] for kind, paths in files.items() if paths}
+    write_summary(
+        folder / "summary.json",
+        {"inputs": inputs, "settings": settings, "samples": samples, "verdict": verdict},
+    )
 
 
 def write_benchmarks(folder, found, flux, meta):
@@ -81,48 +124,6 @@ def _rows(name, benchmark, flux):
         }  # fmt: skip
 
 
-def write_responses(folder, name, sources, background, cuts, rings, obs_time_h, header):
-    """Write the point-like and the full-enclosure response functions of a reconstructor.
-
-    Parameters
-    ----------
-    folder : Path
-    name : str
-    sources : dict of bool to Sample
-        Gammas of the point-like (True) and of the full-enclosure file.
-    background : list of (Sample, ndarray)
-        Samples and weights.
-    cuts : Cuts
-    rings : dict of bool to ndarray, deg
-        True offsets of the gammas; under None the offsets of the background.
-    obs_time_h : float, h
-    header : dict
-
-    Returns
-    -------
-    list of Path
-    """
-    found = {"energy": [], "offset": [], "weight": []}
-    for sample, weight in background:
-        reco = sample.reconstructions[name]
-        above = cuts.select(reco, theta=False)
-        columns = reco.energy, reco.offset, weight
-        for column, values in zip(found.values(), columns, strict=True):
-            column.append(values[above])
-    found = {key: np.concatenate(parts) for key, parts in found.items()}
-    paths = []
-    for point_like, gamma in sources.items():
-        reco = gamma.reconstructions[name]
-        masks = (cuts.select(reco, theta=t) for t in (False, True))
-        responses = Responses(gamma, name, *masks, found, cuts.theta_deg, obs_time_h)
-        grid = Grid(TRUE_EDGES, cuts.edges, rings[point_like], rings[None], MIGRATION, THETA_DEG)
-        kind = "point" if point_like else "full"
-        paths.append(folder / f"irf_{name}_{kind}.fits.gz")
-        hdus = response_hdus(responses, grid, point_like, header)
-        write_fits(paths[-1], hdus, overwrite=True)
-    return paths
-
-
 def file_record(path):
     """Name and content of an input file."""
     with Path(path).open("rb") as file:
@@ -138,7 +139,7 @@ def bookkeeping(sample):
         "events": len(sample), "valid": counts, "valid_for_all": int(stack.all(axis=0).sum()),
         "valid_for_none": int((~stack.any(axis=0)).sum()),
         "scores_above_0.99": {
-            name: int(len(np.unique(r.gammaness[r.valid & (r.gammaness > 0.99)])))
+            name: len(np.unique(r.gammaness[r.valid & (r.gammaness > 0.99)]))
             for name, r in sample.reconstructions.items()
         },
     }  # fmt: skip

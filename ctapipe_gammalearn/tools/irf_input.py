@@ -1,0 +1,117 @@
+"""Input of ``ctapipe-gammalearn-irf``: samples, their weights and the rings they stand for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..exceptions import IRFError
+from ..io.dl2_events import read_sample
+from ..io.dl2_settings import check_same_array
+from ..irf.comparison import in_ring
+from ..irf.weights import event_weights, spectrum_named
+
+__all__ = ["BACKGROUND", "IrfData", "read_all"]
+
+BACKGROUND = ("proton", "electron")
+#: half the width of the ring (deg) in which a point source is
+HALF_RING = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class IrfData:
+    """What the tool works on.
+
+    Attributes
+    ----------
+    samples : dict of str to Sample
+        ``gamma``, a point source or a ring of diffuse gammas, and background of any kind. Events
+        that fail the quality selection are left out.
+    weights : dict of str to ndarray
+        Particles of the target spectra in the observation time.
+    whole : Sample
+        Gammas of the full-enclosure response: diffuse ones if there are any.
+    source_ring : tuple of float, deg
+        True offsets of ``gamma``.
+    whole_rings : ndarray, deg
+        Rings of ``whole``.
+    n_read : dict of str to int
+        Events before the quality selection.
+    """
+
+    samples: dict
+    weights: dict
+    whole: object
+    source_ring: tuple
+    whole_rings: np.ndarray
+    n_read: dict
+
+
+def read_all(files, reconstructors, level, quality, spectra, obs_time_h, source_ring=None):
+    """Read all samples and weigh them.
+
+    Parameters
+    ----------
+    files : dict of str to list of path-like
+        By kind of sample: gamma, gamma_diffuse, proton, electron; empty lists are left out.
+    reconstructors : dict of str to dict
+    level : str
+    quality : sequence of (str, str)
+        See `io.dl2_events.read_sample`.
+    spectra : dict of str to str
+        Names of the spectra of gamma, proton and electron.
+    obs_time_h : float, h
+    source_ring : tuple of float, deg, optional
+        True offsets of the gammas; needed if there are diffuse ones only.
+
+    Returns
+    -------
+    IrfData
+
+    Raises
+    ------
+    IRFError
+        See `read_sample`; samples of different arrays, or diffuse gammas without a ring.
+    """
+    raw, first = {}, None
+    for kind, paths in files.items():
+        if paths:
+            raw[kind], settings = read_sample(paths, kind, reconstructors, level, quality)
+            first = first or settings
+            check_same_array(first, settings)
+    n_read = {kind: len(sample) for kind, sample in raw.items()}
+    good = {kind: sample.take(sample.quality) for kind, sample in raw.items()}
+    if empty := [kind for kind, sample in good.items() if not len(sample)]:
+        raise IRFError(f"{empty[0]}: no event passes the quality selection; loosen quality")
+    source_ring = source_ring or _ring_of(good)
+    gamma = good.get("gamma")
+    gamma = in_ring(good["gamma_diffuse"] if gamma is None else gamma, *source_ring)
+    if not len(gamma):
+        low, high = source_ring
+        raise IRFError(
+            f"gamma: no event at true offsets of {low:g} to {high:g} deg; change the ring"
+        )
+    samples = {"gamma": gamma} | {kind: good[kind] for kind in BACKGROUND if kind in good}
+    weights = {}
+    for kind, sample in samples.items():
+        rings = source_ring if kind == "gamma" and not sample.thrown.is_point else None
+        weights[kind] = event_weights(sample, spectrum_named(spectra[kind]), obs_time_h, rings)
+    whole, whole_rings = gamma, np.array(source_ring)
+    if "gamma_diffuse" in good:
+        whole = good["gamma_diffuse"]
+        edge = whole.thrown.viewcone_max
+        whole_rings = np.append(np.arange(np.ceil(edge)), edge)
+    return IrfData(samples, weights, whole, tuple(source_ring), whole_rings, n_read)
+
+
+def _ring_of(samples):
+    """Offsets of a point source (deg)."""
+    if "gamma" not in samples:
+        raise IRFError("diffuse gammas become a source in a ring: give --IrfTool.source_ring")
+    thrown = samples["gamma"].thrown
+    if not thrown.is_point:
+        raise IRFError(
+            f"gamma: thrown at offsets of {thrown.viewcone_min:g} to {thrown.viewcone_max:g} deg,"
+            " no point source; give the file with --gamma-diffuse and --IrfTool.source_ring"
+        )
+    offset = float(np.median(samples["gamma"].true_offset))
+    return max(0.0, offset - HALF_RING), offset + HALF_RING

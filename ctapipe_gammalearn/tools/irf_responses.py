@@ -1,0 +1,53 @@
+"""Response functions of ``ctapipe-gammalearn-irf`` as files."""
+
+import numpy as np
+
+from ..irf.fits import Grid, Responses, response_hdus, write_fits
+
+__all__ = ["write_responses"]
+
+TRUE_EDGES = 10.0 ** (-1.9 + 0.05 * np.arange(85))
+MIGRATION = np.geomspace(0.2, 5, 61)
+THETA_DEG = np.linspace(0, 1, 101)
+
+
+def write_responses(folder, name, sources, background, cuts, rings, obs_time_h, header):
+    """Write the point-like and the full-enclosure response functions of a reconstructor.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+    sources : dict of bool to Sample
+        Gammas of the point-like (True) and of the full-enclosure file.
+    background : list of (Sample, ndarray)
+        Samples and weights.
+    cuts : Cuts
+    rings : dict of bool to ndarray, deg
+        True offsets of the gammas; under None the offsets of the background.
+    obs_time_h : float, h
+    header : dict
+
+    Returns
+    -------
+    list of Path
+    """
+    found = {"energy": [], "offset": [], "weight": []}
+    for sample, weight in background:
+        reco = sample.reconstructions[name]
+        above = cuts.select(reco, theta=False)
+        columns = reco.energy, reco.offset, weight
+        for column, values in zip(found.values(), columns, strict=True):
+            column.append(values[above])
+    found = {key: np.concatenate(parts) for key, parts in found.items()}
+    paths = []
+    for point_like, gamma in sources.items():
+        reco = gamma.reconstructions[name]
+        masks = (cuts.select(reco, theta=t) for t in (False, True))
+        responses = Responses(gamma, name, *masks, found, cuts.theta_deg, obs_time_h)
+        grid = Grid(TRUE_EDGES, cuts.edges, rings[point_like], rings[None], MIGRATION, THETA_DEG)
+        kind = "point" if point_like else "full"
+        paths.append(folder / f"irf_{name}_{kind}.fits.gz")
+        hdus = response_hdus(responses, grid, point_like, header)
+        write_fits(paths[-1], hdus, overwrite=True)
+    return paths
