@@ -88,7 +88,7 @@ def read_all(files, reconstructors, level, quality, spectra, obs_time_h, source_
     if not len(gamma):
         low, high = source_ring
         raise IRFError(
-            f"gamma: no event at true offsets of {low:g} to {high:g} deg; change the ring"
+            f"gamma: no event at true offsets of {low:g} to {high:g} deg; change source_ring"
         )
     samples = {"gamma": gamma} | {kind: good[kind] for kind in BACKGROUND if kind in good}
     weights = {}
