@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,10 @@ def test_signals_end_both_processes_with_one_line(folder, images, tmp_path, numb
     command = [sys.executable, "-m", "ctapipe_gammalearn.training", "-q", "-o", f"{tmp_path}/run"]
     command += [f"--recipe={tmp_path}/recipe.yaml", "--arrays"]
     command += [f"{folder}/gamma", f"{folder}/proton"]
-    first = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    # pytest-xdist and shells in the background leave Ctrl-C ignored, which children inherit
+    default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    first = subprocess.Popen(command, cwd=REPOSITORY, stderr=pipe, text=True, preexec_fn=default)
     try:
         while first.poll() is None and not (tmp_path / "run" / "last.ckpt").exists():
             time.sleep(0.1)
