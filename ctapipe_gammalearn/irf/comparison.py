@@ -10,7 +10,7 @@ import numpy as np
 
 from .bootstrap import auc_plan, bootstrap, count_plan, quantile_plan
 from .metrics import LOWER, ONE_SIGMA, UPPER, bin_numbers, effective_number
-from .samples import RECO_EDGES, Reconstruction
+from .samples import RECO_EDGES, Reconstruction, solid_angle
 from .sensitivity import sensitivity
 from .verdict import Endpoint, qualified_bins
 
@@ -21,7 +21,6 @@ __all__ = [
     "benchmarks",
     "common",
     "endpoints",
-    "in_ring",
     "joined",
     "select_across",
 ]
@@ -104,31 +103,6 @@ class Benchmark:
     limited_by: np.ndarray | None = None
 
 
-def in_ring(sample, low, high):
-    """Events whose true direction is in a ring around the pointing, and what was thrown there.
-
-    Parameters
-    ----------
-    sample : Sample
-    low, high : float, deg
-
-    Returns
-    -------
-    Sample
-        A point source is not divided.
-    """
-    inside = (sample.true_offset >= low) & (sample.true_offset < high)
-    thrown = sample.thrown
-    if not thrown.is_point:
-        first, last = np.clip([low, high], thrown.viewcone_min, thrown.viewcone_max)
-        cone = np.cos(np.deg2rad([thrown.viewcone_min, first, last, thrown.viewcone_max]))
-        part = (cone[1] - cone[2]) / (cone[0] - cone[3])
-        # nothing thrown, nothing seen: any number of showers will do
-        if part > 0:
-            thrown = replace(thrown.part(part), viewcone_min=first, viewcone_max=last)
-    return replace(sample.take(inside), thrown=thrown)
-
-
 def joined(samples, weights):
     """Background of several kinds as one.
 
@@ -198,7 +172,7 @@ def select_across(samples, weights, name, choose, ring):
         circles = np.where(first, *(_circle(c, reco.energy) for c in reversed(cuts)))
         if kind != "gamma":
             used = above[kind] & (reco.offset >= ring[0]) & (reco.offset < ring[1])
-            on.append(np.where(used, weights[kind] * circles / _solid_angle(*ring), 0.0))
+            on.append(np.where(used, weights[kind] * circles / solid_angle(*ring), 0.0))
     background = [k for k in samples if k != "gamma"]
     return Chosen(
         above["gamma"], inside["gamma"], np.concatenate([above[k] for k in background]),
@@ -210,12 +184,7 @@ def _circle(cuts, energy):
     """Solid angle (sr) within the cut in theta at each energy; 0 where there is none."""
     place = bin_numbers(energy, cuts.edges)
     theta = np.where(place >= 0, cuts.theta_deg[place], np.nan)
-    return np.nan_to_num(_solid_angle(0.0, theta))
-
-
-def _solid_angle(low, high):
-    """Solid angle (sr) between two offsets (deg)."""
-    return 2 * np.pi * (np.cos(np.deg2rad(low)) - np.cos(np.deg2rad(high)))
+    return np.nan_to_num(solid_angle(0.0, theta))
 
 
 def _plans(gamma, weight, background, name, chosen):
@@ -265,7 +234,7 @@ def benchmarks(gamma, weight, background, chosen, n_replicas=200, seed=1):
     Parameters
     ----------
     gamma : Sample
-        Point source, or the ring of a cone: see `in_ring`.
+        Point source, or the ring of a cone: see `samples.in_ring`.
     weight : ndarray, shape (n,)
         Gammas of the target spectrum in the observation time.
     background : Background
@@ -333,9 +302,8 @@ def _limits(signal, background, numbers, cuts):
     """
     n_mc = numbers["sensitivity"]["n_background"]
     known = np.logical_and.reduce([n_mc > 0, *(c.evaluable for c in cuts)])
-    relative = np.where(known, sensitivity(signal, background)[0], np.nan)
-    _, limited_by = sensitivity(signal[0], background[0], n_mc=n_mc)
-    return relative, limited_by
+    relative, limited_by = sensitivity(signal, background, n_mc=n_mc)
+    return np.where(known, relative, np.nan), limited_by[0]
 
 
 def endpoints(found, candidate, reference, energy_range, names, min_background=30):

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..exceptions import IRFError
-from .samples import RECO_EDGES
+from .samples import RECO_EDGES, solid_angle
 from .sensitivity import ALPHA, excess_limit
 
 __all__ = ["Cuts", "efficiency_cuts", "fixed_cuts", "optimised_cuts"]
@@ -168,7 +168,7 @@ def optimised_cuts(samples, weights, name, ring, min_bkg_mc=10, alpha=ALPHA, edg
     for i in gammas:
         if len(gammas[i][0]) >= MIN_GAMMAS:
             background = [protons[i], *(o[i] for o in others)]
-            _optimise_bin(cuts, i, gammas[i], background, _cap(*ring), min_bkg_mc, alpha)
+            _optimise_bin(cuts, i, gammas[i], background, solid_angle(*ring), min_bkg_mc, alpha)
     return cuts
 
 
@@ -178,7 +178,7 @@ def _optimise_bin(cuts, i, gammas, background, ring_sr, min_bkg_mc, alpha):
     passing = [_passing(score, weight, scores) for score, _, weight in background]
     n_mc = passing[0][0]
     per_sr = sum(weight for _, weight in passing)[:, None] / ring_sr
-    excess = excess_limit(per_sr * _cap(0.0, radii) / alpha, alpha)
+    excess = excess_limit(per_sr * solid_angle(0.0, radii) / alpha, alpha)
     admissible = (n_mc[:, None] >= min_bkg_mc) & (n_gamma >= MIN_GAMMAS) & (signal > 0)
     if not admissible.any():
         return
@@ -247,8 +247,3 @@ def _nothing(edges):
     names = ("gammaness", "theta_deg", "gamma_efficiency", "theta_efficiency")
     out = {k: np.full(n, np.nan) for k in names}
     return out | {"n_bkg_mc": np.zeros(n, np.int64), "evaluable": np.zeros(n, bool)}
-
-
-def _cap(low, high):
-    """Solid angle (sr) between two offsets (deg)."""
-    return 2 * np.pi * (np.cos(np.deg2rad(low)) - np.cos(np.deg2rad(high)))

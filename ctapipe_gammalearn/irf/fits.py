@@ -17,8 +17,8 @@ from pyirf import io as gadf
 from pyirf import irf
 
 from ..exceptions import IRFError
-from .comparison import in_ring
 from .metrics import effective_area
+from .samples import in_ring
 
 __all__ = ["Grid", "Responses", "response_hdus", "write_fits"]
 

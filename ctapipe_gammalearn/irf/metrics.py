@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from ..scores import auc, finite_scores
+from .samples import solid_angle
 
 __all__ = [
     "angular_resolution",
@@ -206,8 +207,8 @@ def background_rate(energy, offset, weight, edges, offset_edges, obs_time_h):
     row, ring = bin_numbers(energy, edges), bin_numbers(offset, offset_edges)
     place = np.where((row >= 0) & (ring >= 0), row * n_rings + ring, -1)
     size, shape = n_bins * n_rings, (n_bins, n_rings)
-    solid_angle = -2 * np.pi * np.diff(np.cos(np.deg2rad(offset_edges)))  # sr
-    per_sr = _sums(weight, place, size).reshape(shape) / (obs_time_h * 3600 * solid_angle)
+    rings = solid_angle(offset_edges[:-1], offset_edges[1:])
+    per_sr = _sums(weight, place, size).reshape(shape) / (obs_time_h * 3600 * rings)
     return {
         "n": _counts(place, size).reshape(shape),
         "n_eff": effective_number(weight, place, size).reshape(shape),

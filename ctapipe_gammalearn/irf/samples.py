@@ -9,7 +9,17 @@ import numpy as np
 
 from ..exceptions import IRFError
 
-__all__ = ["RECO_EDGES", "Reconstruction", "Sample", "Thrown", "cluster_key", "splitmix64"]
+__all__ = [
+    "RECO_EDGES",
+    "Reconstruction",
+    "Sample",
+    "Thrown",
+    "cluster_key",
+    "in_ring",
+    "power_integral",
+    "solid_angle",
+    "splitmix64",
+]
 
 #: edges of the bins of reconstructed energy (TeV): five a decade, 12.6 GeV to 200 TeV
 RECO_EDGES = 10.0 ** (-1.9 + 0.2 * np.arange(22))
@@ -84,8 +94,7 @@ class Thrown:
         """Solid angle of the directions, sr; 0 for a point source."""
         if self.is_point:
             return 0.0
-        low, high = np.deg2rad([self.viewcone_min, self.viewcone_max])
-        return 2 * np.pi * (np.cos(low) - np.cos(high))
+        return float(solid_angle(self.viewcone_min, self.viewcone_max))
 
     def showers_in(self, edges):
         """Expected number of showers between edges of true energy.
@@ -211,6 +220,30 @@ class Sample:
         return ~odd, odd
 
 
+def in_ring(sample, low, high):
+    """Events whose true direction is in a ring around the pointing, and what was thrown there.
+
+    Parameters
+    ----------
+    sample : Sample
+    low, high : float, deg
+
+    Returns
+    -------
+    Sample
+        A point source is not divided.
+    """
+    inside = (sample.true_offset >= low) & (sample.true_offset < high)
+    thrown = sample.thrown
+    if not thrown.is_point:
+        first, last = np.clip([low, high], thrown.viewcone_min, thrown.viewcone_max)
+        part = solid_angle(first, last) / thrown.solid_angle
+        # nothing thrown, nothing seen: any number of showers will do
+        if part > 0:
+            thrown = replace(thrown.part(part), viewcone_min=first, viewcone_max=last)
+    return replace(sample.take(inside), thrown=thrown)
+
+
 def cluster_key(*parts):
     """One number for all uses of a shower.
 
@@ -256,6 +289,11 @@ def splitmix64(x):
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
+
+
+def solid_angle(low, high):
+    """Solid angle (sr) between two offsets (deg); arrays are broadcast."""
+    return 2 * np.pi * (np.cos(np.deg2rad(low)) - np.cos(np.deg2rad(high)))
 
 
 def power_integral(index, low, high):

@@ -18,6 +18,8 @@ ALPHA = 0.2
 ENERGY_FLUX_UNIT = u.erg / (u.cm**2 * u.s)
 #: events that make a detection, however few the background
 MIN_EXCESS = 10.0
+#: part of the background that an excess must be
+SYSTEMATICS = 0.05
 # halvings of the interval of the root: beyond the digits of a float
 N_BISECTIONS = 80
 
@@ -73,7 +75,7 @@ def significance_limit(n_off, alpha=ALPHA, n_sigma=5.0):
     return high
 
 
-def excess_limit(n_off, alpha=ALPHA, n_sigma=5.0, min_excess=MIN_EXCESS, syst=0.05):
+def excess_limit(n_off, alpha=ALPHA, n_sigma=5.0, min_excess=MIN_EXCESS, syst=SYSTEMATICS):
     """Smallest excess that counts as a detection.
 
     Parameters
@@ -92,9 +94,8 @@ def excess_limit(n_off, alpha=ALPHA, n_sigma=5.0, min_excess=MIN_EXCESS, syst=0.
     ndarray, shape of ``n_off``
         The largest of the three, CTAO's conditions.
     """
-    n_off = np.asarray(n_off, dtype=np.float64)
-    events = np.maximum(min_excess, syst * alpha * n_off)
-    return np.maximum(significance_limit(n_off, alpha, n_sigma), events)
+    limit = significance_limit(n_off, alpha, n_sigma)
+    return np.maximum(limit, _least_events(n_off, alpha, min_excess, syst))
 
 
 def sensitivity(signal, background, alpha=ALPHA, n_mc=None):
@@ -107,7 +108,7 @@ def sensitivity(signal, background, alpha=ALPHA, n_mc=None):
     background : array_like, shape of ``signal``
         Events in the region of the source: ``alpha`` times those of all off regions.
     alpha : float
-    n_mc : array_like of int, shape of ``signal``, optional
+    n_mc : array_like of int, broadcast to ``signal``, optional
         Simulated background events behind ``background``.
 
     Returns
@@ -121,21 +122,27 @@ def sensitivity(signal, background, alpha=ALPHA, n_mc=None):
     """
     signal, background = np.asarray(signal, np.float64), np.asarray(background, np.float64)
     n_off = background / alpha
-    excess = excess_limit(n_off, alpha)
+    significant, events = significance_limit(n_off, alpha), _least_events(n_off, alpha)
+    excess = np.maximum(significant, events)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.where(signal > 0, excess / signal, np.where(np.isnan(signal), np.nan, np.inf))
     relative = np.where(np.isnan(excess), np.nan, relative)
     limited_by = np.select(
         [
             ~np.isfinite(relative),
-            np.zeros(relative.shape, dtype=bool) if n_mc is None else np.asarray(n_mc) == 0,
-            significance_limit(n_off, alpha) >= excess,
+            np.broadcast_to(False if n_mc is None else np.asarray(n_mc) == 0, relative.shape),
+            significant >= events,
             excess > MIN_EXCESS,
         ],
         ["", "no_mc_background", "significance", "systematics"],
         "events",
     )
     return relative, limited_by
+
+
+def _least_events(n_off, alpha, min_excess=MIN_EXCESS, syst=SYSTEMATICS):
+    """Excess below which there is no detection, however significant."""
+    return np.maximum(min_excess, syst * alpha * np.asarray(n_off, dtype=np.float64))
 
 
 def energy_flux(spectrum, energy):

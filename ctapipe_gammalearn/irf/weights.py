@@ -6,7 +6,7 @@ from pyirf import spectral
 from pyirf.spectral import DIFFUSE_FLUX_UNIT, POINT_SOURCE_FLUX_UNIT
 
 from ..exceptions import IRFError
-from .samples import power_integral
+from .samples import power_integral, solid_angle
 
 __all__ = ["SPECTRA", "event_weights", "spectrum_named", "thrown_flux"]
 
@@ -116,7 +116,7 @@ def _ring_factor(sample, rings):
         return inside.astype(np.float64)
     # of a ring that the cone covers in part, only that part was thrown
     cone = np.clip(rings, sample.thrown.viewcone_min, sample.thrown.viewcone_max)
-    solid_angle = 2 * np.pi * -np.diff(np.cos(np.deg2rad(cone)))
+    area = solid_angle(cone[:-1], cone[1:])
     # the source's flux falls on the ring's events: their density per m2 is φ times the ring
-    factor = np.divide(1.0, solid_angle, out=np.zeros_like(solid_angle), where=solid_angle > 0)
+    factor = np.divide(1.0, area, out=np.zeros_like(area), where=area > 0)
     return np.where(inside, factor[np.where(inside, ring, 0)], 0.0)

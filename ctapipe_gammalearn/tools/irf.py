@@ -3,7 +3,7 @@
 from traitlets import default
 
 from .base import say
-from .irf_options import FILES, PARTS, SPECTRA, IrfOptions
+from .irf_options import IrfOptions
 
 __all__ = ["IrfTool", "main"]
 
@@ -35,14 +35,9 @@ class IrfTool(IrfOptions):
         from ..irf.comparison import benchmarks, joined, select_across
         from .irf_input import read_all
 
-        files = {kind: getattr(self, kind) for kind in FILES}
-        prefixes = {
-            name: {part: v for part, v in p.items() if part in PARTS}
-            for name, p in self.reconstructors.items()
-        }
         data = read_all(
-            files, prefixes, self.level, self.quality, SPECTRA | self.spectra, self.obs_time,
-            tuple(self.source_ring) or None,
+            self.files(), self.reconstructors, self.level, self.quality, self.spectra,
+            self.obs_time, tuple(self.source_ring) or None,
         )  # fmt: skip
         say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
         chosen = {
@@ -101,21 +96,19 @@ class IrfTool(IrfOptions):
         from .irf_output import print_verdict, write_all
 
         self.output.mkdir(exist_ok=True)
-        spectra = SPECTRA | self.spectra
         settings = {
             key: getattr(self, key)
             for key in (
                 "level", "quality", "cuts_mode", "gammaness_cut", "theta_cut", "efficiency",
                 "min_bkg_mc", "min_bkg_verdict", "obs_time", "background_ring", "endpoints",
                 "energy_range", "auc_margin", "ratio_margin", "n_replicas", "seed", "reference",
-                "reconstructors",
+                "reconstructors", "spectra",
             )
         }  # fmt: skip
-        settings |= {"spectra": spectra, "source_ring": data.source_ring}
+        settings["source_ring"] = data.source_ring
         choose = {name: self._choose(name) for name in self.reconstructors}
-        files = {kind: getattr(self, kind) for kind in FILES}
-        flux = spectrum_named(spectra["gamma"])
-        write_all(self.output, data, found, verdicts, settings, files, choose, flux)
+        flux = spectrum_named(self.spectra["gamma"])
+        write_all(self.output, data, found, verdicts, settings, self.files(), choose, flux)
         labels = self._labels()
         for name, (rows, headline) in verdicts.items():
             print_verdict(rows, headline, labels[name], labels[self.reference])

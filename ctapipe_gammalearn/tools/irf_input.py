@@ -7,7 +7,7 @@ import numpy as np
 from ..exceptions import IRFError
 from ..io.dl2_events import read_sample
 from ..io.dl2_settings import check_same_array
-from ..irf.comparison import in_ring
+from ..irf.samples import in_ring
 from ..irf.weights import event_weights, spectrum_named
 
 __all__ = ["BACKGROUND", "IrfData", "read_all"]

@@ -14,7 +14,7 @@ from ctapipe.core.traits import (
 from ..exceptions import IRFError
 from .base import InputPath, ModelTool
 
-__all__ = ["FILES", "PARTS", "SPECTRA", "IrfOptions"]
+__all__ = ["IrfOptions"]
 
 SPECTRA = {
     "gamma": "CRAB_MAGIC_JHEAP2015",
@@ -22,11 +22,9 @@ SPECTRA = {
     "electron": "IRFDOC_ELECTRON_SPECTRUM",
 }
 ENDPOINTS = ["auc", "theta68", "eres", "aeff", "sensitivity"]
-PARTS = {"energy", "geometry", "gammaness"}
-FILES = ("gamma", "gamma_diffuse", "proton", "electron")
 
 
-def files(role):
+def sample_files(role):
     """Option for the files of a sample."""
     text = f"DL2 file of simulated {role}; repeat for more, whole runs of one production."
     return List(InputPath(), help=text).tag(config=True)
@@ -35,10 +33,10 @@ def files(role):
 class IrfOptions(ModelTool):
     """Options of `IrfTool`."""
 
-    gamma = files("gammas of a point source or ring")
-    gamma_diffuse = files("gammas of a cone")
-    proton = files("protons")
-    electron = files("electrons")
+    gamma = sample_files("gammas of a point source or ring")
+    gamma_diffuse = sample_files("gammas of a cone")
+    proton = sample_files("protons")
+    electron = sample_files("electrons")
     output = Path(
         default_value=None, allow_none=True, file_ok=False,
         help="Folder to write to; made if its parent exists.",
@@ -86,8 +84,15 @@ class IrfOptions(ModelTool):
     n_replicas = Int(200, min=20, help="Replicas of the bootstrap.").tag(config=True)
     seed = Int(1, min=0, help="Seed of the bootstrap.").tag(config=True)
 
+    def files(self):
+        """Files by kind of sample."""
+        from ..io.dl2_events import KINDS
+
+        return {kind: getattr(self, kind) for kind in KINDS}
+
     def prepare(self):
         """Refuse what can be seen without reading events."""
+        from ..io.dl2_events import PARTS
         from ..irf.weights import spectrum_named
 
         if not self.gamma and not self.gamma_diffuse:
@@ -99,10 +104,8 @@ class IrfOptions(ModelTool):
         if (self.output / "summary.json").exists() and not self.overwrite:
             raise IRFError(f"{self.output}: holds results; use --overwrite")
         for name, prefixes in self.reconstructors.items():
-            if not isinstance(prefixes, dict) or not set(prefixes) - {"label"} == PARTS:
-                raise IRFError(
-                    f"reconstructors: {name}: give energy, geometry, gammaness and perhaps label"
-                )
+            if not isinstance(prefixes, dict) or set(prefixes) - {"label"} != set(PARTS):
+                raise IRFError(f"reconstructors: {name}: give {', '.join(PARTS)} and perhaps label")
         if self.reference not in self.reconstructors:
             raise IRFError(
                 f"reconstructors: no {self.reference!r} among {list(self.reconstructors)}; name"
@@ -110,6 +113,7 @@ class IrfOptions(ModelTool):
             )
         if unknown := set(self.spectra) - set(SPECTRA):
             raise IRFError(f"spectra: unknown particle {min(unknown)}; give {', '.join(SPECTRA)}")
+        self.spectra = SPECTRA | self.spectra
         for spectrum in self.spectra.values():
             spectrum_named(spectrum)
         if not 0 <= self.background_ring[0] < self.background_ring[1]:

@@ -27,10 +27,6 @@ def write_responses(folder, name, sources, background, cuts, rings, obs_time_h, 
         True offsets of the gammas; under None the offsets of the background.
     obs_time_h : float, h
     header : dict
-
-    Returns
-    -------
-    list of Path
     """
     found = {"energy": [], "offset": [], "weight": []}
     for sample, weight in background:
@@ -40,14 +36,11 @@ def write_responses(folder, name, sources, background, cuts, rings, obs_time_h, 
         for column, values in zip(found.values(), columns, strict=True):
             column.append(values[above])
     found = {key: np.concatenate(parts) for key, parts in found.items()}
-    paths = []
     for point_like, gamma in sources.items():
         reco = gamma.reconstructions[name]
         masks = (cuts.select(reco, theta=t) for t in (False, True))
         responses = Responses(gamma, name, *masks, found, cuts.theta_deg, obs_time_h)
         grid = Grid(TRUE_EDGES, cuts.edges, rings[point_like], rings[None], MIGRATION, THETA_DEG)
         kind = "point" if point_like else "full"
-        paths.append(folder / f"irf_{name}_{kind}.fits.gz")
         hdus = response_hdus(responses, grid, point_like, header)
-        write_fits(paths[-1], hdus, overwrite=True)
-    return paths
+        write_fits(folder / f"irf_{name}_{kind}.fits.gz", hdus, overwrite=True)
