@@ -18,28 +18,12 @@ from ctapipe_gammalearn.training.fit import clear, fit
 from ctapipe_gammalearn.training.preparation import divide
 from ctapipe_gammalearn.weights import read_model
 
-from .toy import small_recipe, toy_images, write_sample
+from .toy import Stop, small_recipe, toy_images, write_sample
 
 # 6 steps in an epoch, 14 in all
 RECIPE = small_recipe(
     data={"batch_size": 32, "fractions": [0.6, 0.2, 0.2]}, run={"max_steps": 14, "epochs": 3}
 )
-
-
-class Stop(Exception):
-    """Stands for the end of the process."""
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where the arrays are."""
-    return tmp_path_factory.mktemp("arrays")
-
-
-@pytest.fixture(scope="module")
-def images(folder):
-    """Few images of a small camera."""
-    return toy_images(folder, 150, rings=4)
 
 
 @pytest.fixture(scope="module")

@@ -13,22 +13,12 @@ from ctapipe_gammalearn.training.fit import fit
 from ctapipe_gammalearn.training.preparation import make_network
 from ctapipe_gammalearn.weights import read_model
 
-from .toy import small_recipe, toy_images
+from .toy import Stop, small_recipe
 
 FULL = small_recipe(
     data={"batch_size": 32, "fractions": [0.6, 0.2, 0.2]}, run={"max_steps": 8, "epochs": 3}
 )
 MIXED = replace(FULL, optimiser=replace(FULL.optimiser, precision="bf16-mixed"))
-
-
-class Stop(Exception):
-    """Stands for the end of the process."""
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Few images of a small camera."""
-    return toy_images(tmp_path_factory.mktemp("arrays"), 150, rings=4)
 
 
 def losses(run):

@@ -21,7 +21,7 @@ from ctapipe_gammalearn.training.loader import BatchLoader
 from ctapipe_gammalearn.weights import read_model
 
 from .half_a_batch import CASES, batch_and_gradient
-from .toy import small_recipe, toy_images
+from .toy import Stop, small_recipe
 
 REPOSITORY = Path(__file__).parents[2]
 # 3 steps in an epoch, 5 in all; dropout is not the same on one and two devices
@@ -33,25 +33,9 @@ ONE = small_recipe(
 TWO = replace(ONE, run=replace(ONE.run, devices=2))
 
 
-class Stop(Exception):
-    """Stands for the end of the process."""
-
-
 def weights(run):
     """Weights of a run's model."""
     return read_model(run / "model.safetensors").network.state_dict()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where the arrays are."""
-    return tmp_path_factory.mktemp("arrays")
-
-
-@pytest.fixture(scope="module")
-def images(folder):
-    """Few images of a small camera."""
-    return toy_images(folder, 150, rings=4)
 
 
 @pytest.fixture(scope="module")
