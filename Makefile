@@ -21,7 +21,7 @@ PROTON_SCALE ?= 0.14
 JOBS ?= 0
 RESOURCES := ctapipe_gammalearn/resources
 
-.PHONY: help demo test docs lint bench train-data train-small train clean
+.PHONY: help demo test docs lint bench train-data train-small train report clean
 
 help:
 	@echo "make demo   process a small file, print events, draw a figure"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench  run the benchmarks"
 	@echo "make train-small   simulate and train lst-patch, hours (TRAINED=folder)"
 	@echo "make train  the same for lst-gammaphysnet, the best model"
+	@echo "make report   simulate, train the Random Forest, compare lst-gammaphysnet with it"
 	@echo "PYTHON=python3.13 make ...  chooses the interpreter (now: $(PYTHON), $(VERSION))"
 
 # Stamps are newer than setup.cfg when the environment may be reused.
@@ -89,6 +90,9 @@ train-small: train-data
 
 train: train-data
 	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/gammaphysnet
+
+report: train-data
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/report.sh $(TRAINED)
 
 clean:
 	rm -rf .venv-*/ build dist docs/_build docs/api docs/auto_examples *.egg-info

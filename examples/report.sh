@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# From simulation to the report of ctapipe-gammalearn-irf, one telescope and four:
+#   examples/report.sh FOLDER [MODEL]
+# trains ctapipe's Random Forest on the training samples FOLDER/data, which `make train-data`
+# makes and on which the models of the package were trained, simulates test samples, and gives
+# both reconstructions the same events.  MODEL is a model file, by default lst-gammaphysnet.
+# What is there is kept: run it again after an interruption.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+configuration=$here/../ctapipe_gammalearn/resources
+folder=${1:?give a folder}
+model=$(realpath "${2:-/dev/null}")
+mkdir -p "$folder/test" "$folder/network"
+cd "$folder"
+if [ "$model" = /dev/null ]; then
+    model=$PWD/lst-gammaphysnet.safetensors
+    [ -e "$model" ] || ctapipe-gammalearn-models fetch lst-gammaphysnet -o "$model"
+fi
+
+printf '%s\n' "nsb: 1.0" >test/gamma.yaml
+printf '%s\n' "nsb: 1.0" "viewcone: [0, 6]" "reuse: 20" >test/proton.yaml
+
+reconstruct() { # reconstruct NAME SAMPLE SCALE OPTIONS...
+    local name=$1 sample=$2 scale=$3 kind=${2#test_}
+    shift 3
+    kind=${kind%_point}
+    ctapipe-gammalearn-simulate -o "test/$name" --preset standard --samples "$sample" \
+        --scale "$scale" --run-options "test/$kind.yaml" "$@"
+    if [ ! -e "network/$name.$kind.h5" ]; then
+        ctapipe-process --config "$configuration/dl.yaml" -i "test/$name/$sample.dl1.h5" \
+            -o "network/part.$name.$kind.h5" --overwrite --provenance-log /dev/null \
+            --GammaPhysNetReconstructor.model_path="$model"
+        mv "network/part.$name.$kind.h5" "network/$name.$kind.h5"
+    fi
+}
+
+reconstruct mono test_gamma_point 0.1
+reconstruct mono test_proton 0.284
+reconstruct stereo test_gamma_point 0.1 --array 4LST
+reconstruct stereo test_proton 0.142 --array 4LST
+
+python "$here/train_forest.py" --gamma data/train_gamma_diffuse.dl1.h5 \
+    --background data/train_proton.dl1.h5 --apply network/*.h5 -o forest
+
+report() { # report NAME CONFIGURATION
+    ctapipe-gammalearn-irf --config "$2" --gamma "forest/$1.gamma.dl2.h5" \
+        --proton "forest/$1.proton.dl2.h5" -o "report_$1" --overwrite
+}
+
+report mono "$configuration/irf.yaml"
+report stereo "$here/report_stereo.yaml"
