@@ -14,7 +14,7 @@ mkdir -p "$folder/test" "$folder/network"
 cd "$folder"
 if [ "$model" = /dev/null ]; then
     model=$PWD/lst-gammaphysnet.safetensors
-    [ -e "$model" ] || ctapipe-gammalearn-models fetch lst-gammaphysnet -o "$model"
+    [ -e "$model" ] || ctapipe-gammalearn-models fetch lst-gammaphysnet -o .
 fi
 
 printf '%s\n' "nsb: 1.0" >test/gamma.yaml
