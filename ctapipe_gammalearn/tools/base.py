@@ -67,7 +67,7 @@ class ModelTool(Tool):
 
     def initialize(self, argv=None):
         """Parse the command line; what traitlets would let pass or end with 1 ends with 2."""
-        for word in argv or ():
+        for word in sys.argv[1:] if argv is None else argv:
             option = re.fullmatch(r"--([A-Za-z][\w.-]*)(=.*)?|-([A-Za-z])", word, re.DOTALL)
             if option and (option[1] or option[3]) not in self._known_options():
                 raise ToolConfigurationError(f"{self.name}: unknown option {word}")

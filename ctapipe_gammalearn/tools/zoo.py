@@ -50,9 +50,13 @@ class FetchModels(RegistryTool):
         default_value=None,
         allow_none=True,
         file_ok=False,
-        exists=True,
         help="Existing folder to put the files in; default: the user's cache.",
     ).tag(config=True)
+
+    def prepare(self):
+        """Refuse a folder that is not there."""
+        if self.output_dir is not None and not self.output_dir.is_dir():
+            raise GammaLearnError(f"{self.output_dir}: no such folder; make it first")
 
     def work(self):
         """Look up all names, then fetch."""

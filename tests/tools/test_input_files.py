@@ -8,8 +8,10 @@ from ctapipe.core import run_tool
 from ctapipe_gammalearn.tools.convert import ConvertCheckpoint
 from ctapipe_gammalearn.tools.evaluate import EvaluateTool
 from ctapipe_gammalearn.tools.init import InitModel
+from ctapipe_gammalearn.tools.irf import IrfTool
 from ctapipe_gammalearn.tools.simulate import SimulateTool
 from ctapipe_gammalearn.tools.train import TrainTool
+from ctapipe_gammalearn.tools.zoo import FetchModels
 
 MISSING = {
     "train": (TrainTool, ["-i", "nix", "-o", "out"]),
@@ -45,3 +47,21 @@ def test_folder_in_place_of_a_file_is_one_short_line(tmp_path, capsys):
     (tmp_path / "there").mkdir()
     options = ["-i", "there", "-m", "there", "-o", "out"]
     assert messages(EvaluateTool, options, tmp_path, capsys) == ["there: a folder; give a file"]
+
+
+@pytest.mark.parametrize("tool", [EvaluateTool, IrfTool, SimulateTool, TrainTool])
+def test_unknown_option_of_the_shell_is_refused(tool, tmp_path, monkeypatch, capsys):
+    """Without arguments from Python the tool takes those of the process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [tool.name, "--bogus", "3"])
+    with pytest.raises(SystemExit) as stop:
+        tool().run()
+    assert stop.value.code == 2
+    assert "unknown option --bogus" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_of_models_that_is_not_there_is_one_short_line(tmp_path, capsys):
+    options = ["lst-patch", "-o", "nix"]
+    (message,) = messages(FetchModels, options, tmp_path, capsys)
+    assert message == f"{tmp_path / 'nix'}: no such folder; make it first"
