@@ -3,7 +3,7 @@
 import numpy as np
 
 from .figure import INK, drawn
-from .paint import band, curve, density_map, energy_axis, rows_of
+from .paint import band, curve, density_map, energy_axis, log_axis, rows_of
 
 __all__ = ["angle_figures", "kept_figures", "migration_figures", "scatter_figures", "score_figures"]
 
@@ -33,7 +33,7 @@ def score_figures(tables, look):
         ),
         drawn(
             "gammaness", "Gammaness",
-            "Distributions of gammaness of gammas (lines) and background (faint, filled), each with"
+            "Distributions of gammaness of gammas (bold) and background (faint), each with"
             " area one. Scores of two reconstructors are not calibrated alike: the same value does"
             f" not mean the same. Events that all reconstructors have, weighted. {SHADED}",
             "benchmarks/gammaness.ecsv", lambda axes: _gammaness(axes, tables["gammaness"], look),
@@ -59,7 +59,7 @@ def _roc(axes, table, look):
             x[some], np.maximum(rows["lo"][some], value[some] / 100), rows["hi"][some],
             color=style["color"], alpha=0.22, linewidth=0,
         )  # fmt: skip
-    axes.set_yscale("log")
+    log_axis(axes)
     axes.set_xlim(0, 1)
     axes.set_xlabel("part of the gammas that pass")
     axes.set_ylabel("part of the background that passes")
@@ -78,11 +78,11 @@ def _gammaness(axes, table, look):
             axes.stairs(
                 value, edges, color=style["color"], linestyle=style["linestyle"],
                 label=f"{label}: {kind}", alpha=0.55 if faint else 1.0,
-                linewidth=1 if faint else 1.6,
+                linewidth=1 if faint else 1.6, baseline=None,
             )  # fmt: skip
             low = np.where(np.isfinite(value), np.maximum(rows["lo"], value / 100), np.nan)
             band(axes, rows["low"], rows["high"], low, rows["hi"], style)
-    axes.set_yscale("log")
+    log_axis(axes)
     axes.set_xlim(0, 1)
     axes.set_xlabel("gammaness")
     axes.set_ylabel("density")
@@ -126,14 +126,14 @@ def angle_figures(table, look):
                 edges = np.append(own["low"], own["high"][-1])
                 axes.stairs(
                     own["value"], edges, color=style["color"], linestyle=style["linestyle"],
-                    linewidth=1.4, label=look.labels[name],
+                    linewidth=1.4, label=look.labels[name], baseline=None,
                 )  # fmt: skip
                 band(axes, own["low"], own["high"], own["lo"], own["hi"], style)
                 axes.hlines(
                     own["background"][0], 0, edges[-1], color=style["color"], alpha=0.6,
                     linestyle=":", label=f"background, {look.labels[name]}",
                 )  # fmt: skip
-            axes.set_yscale("log")
+            log_axis(axes)
             axes.set_xlabel("θ² / deg²")
             axes.set_ylabel(f"events in {look.obs_time_h:g} h")
 
@@ -311,7 +311,7 @@ def _kept(rows, look, candidate, selection, title, which):
 
     def below(axes):
         painted(("theta68", "theta68_lo", "theta68_hi"), False)(axes)
-        axes.set_yscale("log")
+        log_axis(axes)
         axes.set_ylabel("θ68 / deg")
 
     return drawn(

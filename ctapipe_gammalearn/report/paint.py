@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext
 
 from .figure import INK, STYLES
 
@@ -82,7 +82,8 @@ def band(axes, low, high, lo, hi, style):
 def versus(axes, table, look, columns=("versus", "versus_lo", "versus_hi")):
     """Draw the panel of ratios to the reference, or of differences, of valid bins."""
     ratio = table.meta["versus"] == "ratio"
-    axes.axhline(1.0 if ratio else 0.0, color=INK, linewidth=0.8)
+    same = 1.0 if ratio else 0.0
+    axes.axhline(same, color=INK, linewidth=0.8)
     axes.set_ylabel("ratio" if ratio else "difference")
     both = np.asarray(rows_of(table, reconstructor=look.reference)["valid"])
     seen = []
@@ -96,6 +97,7 @@ def versus(axes, table, look, columns=("versus", "versus_lo", "versus_hi")):
     if len(seen):
         # one bin of few events must not flatten all others
         low, high = np.quantile(seen, [0.03, 0.97])
+        low, high = min(low, same), max(high, same)
         room = 0.15 * max(high - low, 0.02)
         axes.set_ylim(low - room, high + room)
 
@@ -107,7 +109,25 @@ def energy_axis(axes, kind, label, log=False):
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axes.set_ylabel(label)
     if log:
-        axes.set_yscale("log")
+        log_axis(axes)
+
+
+def log_axis(axes):
+    """Logarithmic vertical axis with plain numbers where these are short."""
+    axes.set_yscale("log")
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(_Plain(minor_thresholds=(1.7, 0.4)))
+
+
+class _Plain(LogFormatterMathtext):
+    """Labels at 1, 2 and 5 of each decade, at all of less than half a decade."""
+
+    def __call__(self, x, pos=None):
+        text, (low, high) = super().__call__(x, pos), sorted(self.axis.get_view_interval())
+        power = np.floor(np.log10(x) + 1e-9)
+        if not text or (round(x / 10**power) not in (1, 2, 5) and high > 3 * low > 0):
+            return ""
+        return f"{x:g}" if 1e-3 < x < 1e4 else text
 
 
 def overlay(axes, overlays, quantity):
