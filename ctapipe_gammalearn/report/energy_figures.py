@@ -5,7 +5,7 @@ from astropy.table import Table
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from .figure import INK, drawn
-from .paint import curve, energy_axis, overlay, rows_of, versus
+from .paint import curve, energy_axis, overlay, rows_of, valid_limits, versus
 
 __all__ = ["cuts_figures", "endpoint_figure", "energy_figures"]
 
@@ -80,6 +80,8 @@ def energy_figures(tables, look, overlays=()):
                 curve(axes, rows, look.style(name), look.labels[name])
             overlay(axes, overlays, key)
             energy_axis(axes, table.meta["energy"], label, log)
+            if not log:
+                valid_limits(axes, table)
             if key == "bias":
                 axes.axhline(0, color=INK, linewidth=0.8)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.colors import LogNorm
-from matplotlib.ticker import FuncFormatter, LogFormatterMathtext
+from matplotlib.ticker import FuncFormatter
 
 from .figure import INK, STYLES
 
@@ -115,19 +115,28 @@ def energy_axis(axes, kind, label, log=False):
 def log_axis(axes):
     """Logarithmic vertical axis with plain numbers where these are short."""
     axes.set_yscale("log")
-    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        axis(_Plain(minor_thresholds=(1.7, 0.4)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _plain(axes, v)))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: _plain(axes, v)))
 
 
-class _Plain(LogFormatterMathtext):
-    """Labels at 1, 2 and 5 of each decade, at all of less than half a decade."""
+def _plain(axes, value):
+    """Label at 1, 2 and 5 of each decade; at all of less than one, at 1 of more than two."""
+    low, high = sorted(axes.get_ylim())
+    power = np.floor(np.log10(value) + 1e-9)
+    decades = np.log10(high / low) if low > 0 else np.inf
+    digits = (1,) if decades > 2 else (1, 2, 5) if decades > 0.6 else range(1, 10)
+    if round(value / 10**power) not in digits:
+        return ""
+    return f"{value:g}" if 1e-3 <= value < 1e4 else f"{value / 10**power:.0f}e{power:.0f}"
 
-    def __call__(self, x, pos=None):
-        text, (low, high) = super().__call__(x, pos), sorted(self.axis.get_view_interval())
-        power = np.floor(np.log10(x) + 1e-9)
-        if not text or (round(x / 10**power) not in (1, 2, 5) and high > 3 * low > 0):
-            return ""
-        return f"{x:g}" if 1e-3 < x < 1e4 else text
+
+def valid_limits(axes, table):
+    """Set the vertical limits by the bins that are valid: hollow ones may be anywhere."""
+    rows = table[np.asarray(table["valid"])]
+    if len(rows):
+        low, high = np.nanmin(rows["lo"]), np.nanmax(rows["hi"])
+        room = 0.05 * (high - low) + 1e-6
+        axes.set_ylim(low - room, high + room)
 
 
 def overlay(axes, overlays, quantity):
