@@ -9,11 +9,13 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter
 
+from ..irf.samples import RECO_EDGES
 from .figure import INK, STYLES
 
 __all__ = ["Look", "band", "curve", "density_map", "energy_axis", "overlay", "rows_of", "versus"]
 
 TRUE, RECO = "true energy / TeV", "reconstructed energy / TeV"
+ENERGIES = 0.9 * RECO_EDGES[0], 1.1 * RECO_EDGES[-1]
 #: of curves of other instruments
 OVERLAY_LINES = ("-", "--", ":", "-.")
 
@@ -105,6 +107,7 @@ def versus(axes, table, look, columns=("versus", "versus_lo", "versus_hi")):
 def energy_axis(axes, kind, label, log=False):
     """Logarithmic axis of energy in TeV; ``kind`` is true or reco."""
     axes.set_xscale("log")
+    axes.set_xlim(*ENERGIES)
     axes.set_xlabel(TRUE if kind == "true" else RECO)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axes.set_ylabel(label)
@@ -113,7 +116,11 @@ def energy_axis(axes, kind, label, log=False):
 
 
 def log_axis(axes):
-    """Logarithmic vertical axis with plain numbers where these are short."""
+    """Logarithmic vertical axis with plain numbers where these are short; says if it is empty."""
+    if not (np.isfinite(axes.dataLim.intervaly).all() and axes.dataLim.minposy < np.inf):
+        axes.text(0.5, 0.5, "no bin with enough events", transform=axes.transAxes, ha="center")
+        axes.set_yticks([])
+        return
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _plain(axes, v)))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: _plain(axes, v)))
