@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from ..irf.distributions import MIGRATION_EDGES
 from .figure import INK, drawn
 from .paint import band, curve, density_map, energy_axis, log_axis, rows_of
 
 __all__ = ["angle_figures", "kept_figures", "migration_figures", "scatter_figures", "score_figures"]
 
+GRID = MIGRATION_EDGES, MIGRATION_EDGES
 SHADED = "Shaded: 95 % interval of a bootstrap of whole showers."
 
 
@@ -163,17 +165,14 @@ def migration_figures(table, look):
     -------
     list of Figure
     """
-    every = [np.asarray(table[c]) for c in ("true_e_min", "true_e_max", "e_min", "e_max")]
-    edges = np.unique(np.round(np.concatenate(every), 12))
     figures = []
     for name in look.order:
         rows = rows_of(table, reconstructor=name)
 
         def paint(axes, rows=rows):
-            density_map(axes, edges, edges, _grid(rows, edges), "probability", log=False)
+            density_map(axes, *GRID, _grid(rows), "probability", log=False)
             energy_axis(axes, "true", "reconstructed energy / TeV", log=True)
-            if len(edges):
-                axes.plot(edges[[0, -1]], edges[[0, -1]], color=INK, linewidth=0.7, alpha=0.7)
+            axes.plot(*(e[[0, -1]] for e in GRID), color=INK, linewidth=0.7, alpha=0.7)
 
         figures.append(
             drawn(
@@ -187,12 +186,13 @@ def migration_figures(table, look):
     return figures
 
 
-def _grid(rows, edges):
+def _grid(rows):
     """Probabilities on the grid, shape (n_true, n_reco)."""
-    out = np.zeros((len(edges) - 1, len(edges) - 1))
+    out = np.zeros([len(edges) - 1 for edges in GRID])
+    # edges read from a file may differ in the last digit
     i, j = (
         np.searchsorted(edges, np.asarray(rows[c]) * (1 + 1e-9), "right") - 1
-        for c in ("true_e_min", "e_min")
+        for edges, c in zip(GRID, ("true_e_min", "e_min"), strict=True)
     )
     out[i, j] = rows["value"]
     return out
