@@ -131,7 +131,7 @@ def _plain(axes, value):
     low, high = sorted(axes.get_ylim())
     power = np.floor(np.log10(value) + 1e-9)
     decades = np.log10(high / low) if low > 0 else np.inf
-    digits = (1,) if decades > 2 else (1, 2, 5) if decades > 0.6 else range(1, 10)
+    digits = (1,) if decades > 2 else (1, 2, 5) if decades > 0.35 else range(1, 10)
     if round(value / 10**power) not in digits:
         return ""
     return f"{value:g}" if 1e-3 <= value < 1e4 else f"{value / 10**power:.0f}e{power:.0f}"
