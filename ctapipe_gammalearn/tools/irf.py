@@ -24,7 +24,10 @@ class IrfTool(IrfOptions):
         "obs-time": "IrfTool.obs_time", "n-replicas": "IrfTool.n_replicas",
         "seed": "IrfTool.seed", "level": "IrfTool.level",
     }  # fmt: skip
-    flags = {"overwrite": ({"IrfTool": {"overwrite": True}}, "Replace earlier results.")}
+    flags = {
+        "overwrite": ({"IrfTool": {"overwrite": True}}, "Replace earlier results."),
+        "no-html": ({"IrfTool": {"html": False}}, "Neither figures nor report.html."),
+    }
 
     @default("log_level")
     def _default_log_level(self):
@@ -33,6 +36,7 @@ class IrfTool(IrfOptions):
     def work(self):
         """Read, choose cuts, compare, write."""
         from ..irf.comparison import benchmarks, joined, select_across
+        from ..irf.curves import Events, own_benchmarks
         from .irf_input import read_all
 
         data = read_all(
@@ -48,11 +52,15 @@ class IrfTool(IrfOptions):
         }
         kinds = [kind for kind in data.samples if kind != "gamma"]
         background = joined([data.samples[k] for k in kinds], [data.weights[k] for k in kinds])
-        found = benchmarks(
-            data.samples["gamma"], data.weights["gamma"], background, chosen,
-            self.n_replicas, self.seed,
+        events = Events(
+            data.samples["gamma"], data.weights["gamma"], background, chosen, self.reference,
+            self.background_ring, self.obs_time, self.n_replicas, self.seed,
         )  # fmt: skip
-        self._write(data, found, self._verdicts(found))
+        found = benchmarks(
+            events.gamma, events.weight, background, chosen, self.n_replicas, self.seed
+        )
+        found |= own_benchmarks(events)
+        self._write(data, events, found, self._verdicts(found))
 
     def _choose(self, name):
         """Cuts of a reconstructor from samples and weights."""
@@ -90,7 +98,7 @@ class IrfTool(IrfOptions):
                 )  # fmt: skip
         return out
 
-    def _write(self, data, found, verdicts):
+    def _write(self, data, events, found, verdicts):
         """Tables, response functions, summary; the verdict for the reader."""
         from ..irf.weights import spectrum_named
         from .irf_output import print_verdict, write_all
@@ -108,11 +116,15 @@ class IrfTool(IrfOptions):
         settings["source_ring"] = data.source_ring
         choose = {name: self._choose(name) for name in self.reconstructors}
         flux = spectrum_named(self.spectra["gamma"])
-        write_all(self.output, data, found, verdicts, settings, self.files(), choose, flux)
         labels = self._labels()
+        write_all(
+            self.output, data, events, found, verdicts, settings, self.files(), choose, flux,
+            labels, self.html,
+        )  # fmt: skip
         for name, (rows, headline) in verdicts.items():
             print_verdict(rows, headline, labels[name], labels[self.reference])
-        say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, summary.json")
+        page = ", report.html" if self.html else ""
+        say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, summary.json{page}")
 
 
 def main():
