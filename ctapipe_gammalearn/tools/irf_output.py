@@ -15,7 +15,8 @@ from ..irf.comparison import METRICS
 from ..irf.samples import RECO_EDGES
 from ..irf.sensitivity import energy_flux
 from .base import say
-from .irf_responses import write_responses
+from .irf_cuts import dl2_prefixes
+from .irf_responses import write_cuts, write_responses
 
 __all__ = ["print_verdict", "write_all"]
 
@@ -55,6 +56,8 @@ def write_all(folder, data, found, verdicts, settings, files, choose, flux):
         write_responses(
             folder, name, sources, background, cuts, rings, settings["obs_time"], header
         )
+        prefixes = dl2_prefixes(settings["reconstructors"][name], settings["level"])
+        write_cuts(folder, name, cuts, prefixes, data.source_ring)
     samples = {
         kind: {"events_read": data.n_read.get(kind), **bookkeeping(sample)}
         for kind, sample in data.samples.items()
@@ -113,6 +116,7 @@ def _rows(name, benchmark, flux):
     )
     limited = [""] * len(value) if benchmark.limited_by is None else benchmark.limited_by
     valid = np.isfinite(value) & (benchmark.n >= MIN_GAMMA)
+    valid &= np.asarray(limited) != "no_mc_background"
     absolute = value * energy_flux(flux, centre)
     for i in range(len(value)):
         yield {
