@@ -17,7 +17,7 @@ EFFICIENCIES = np.linspace(0.05, 0.95, 37)
 CONTAINMENTS = np.linspace(0.4, 0.9, 11)
 # fewer gammas give no quantile
 MIN_GAMMAS = 10
-# of edges that are meant to be equal
+# of edges and angles that are meant to be equal
 ROUNDING = 1e-9
 
 
@@ -83,7 +83,8 @@ class Cuts:
         if not self.beyond:
             passes &= place == nearest
         if theta:
-            passes &= reconstruction.theta <= self.theta_deg[nearest]
+            # the cut is often the theta of an event, by ctapipe in other last digits
+            passes &= reconstruction.theta <= self.theta_deg[nearest] * (1 + ROUNDING)
         if self.multiplicity is not None:
             if len(place) and not reconstruction.multiplicity.any():
                 raise IRFError(

@@ -168,7 +168,7 @@ def sensitivities(gamma, weight, background, chosen):
     flux = energy_flux(CRAB, (SENSITIVITY[1:] + SENSITIVITY[:-1]) / 2)
     return {
         # theirs is that of a source at the limit
-        "signal": np.where(signal > 0, signal * relative, np.nan),
+        "signal": np.multiply(signal, relative, out=np.full(20, np.nan), where=signal > 0),
         "background": circle / ALPHA,
         "relative sensitivity": relative,
         "sensitivity": relative * flux,
