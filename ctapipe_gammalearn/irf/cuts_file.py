@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from ..exceptions import IRFError
-from .cuts import Cuts
+from .cuts import ROUNDING, Cuts
 
 __all__ = ["cuts_hdus", "read_cuts"]
 
@@ -51,17 +51,19 @@ def read_cuts(path):
     for name, table in (("RAD_MAX", theta), ("MULTIPLICITY_CUTS", telescopes)):
         if table is not None and not np.array_equal(_edges(path, table, name), edges):
             raise IRFError(f"{path}: bins of {name} are not those of GH_CUTS; choose other cuts")
-    columns = {
-        "gammaness": _values(path, score, "cut"),
-        "theta_deg": _values(path, theta, "cut", u.deg),
-        "gamma_efficiency": _values(path, score, "efficiency"),
-        "theta_efficiency": _values(path, theta, "efficiency"),
-    }
+    gammaness, theta_deg = _values(path, score, "cut"), _values(path, theta, "cut", u.deg)
+    passing = np.isfinite(gammaness) & np.isfinite(theta_deg)
     cuts = Cuts(
-        edges, **columns, n_bkg_mc=np.zeros(len(edges) - 1, np.int64),
-        evaluable=np.isfinite(columns["gammaness"]) & np.isfinite(columns["theta_deg"]),
-        beyond=False, multiplicity=None if telescopes is None else _values(path, telescopes, "cut"),
-    )  # fmt: skip
+        edges=edges,
+        gammaness=np.where(passing, gammaness, np.nan),
+        theta_deg=np.where(passing, theta_deg, np.nan),
+        gamma_efficiency=_values(path, score, "efficiency"),
+        theta_efficiency=_values(path, theta, "efficiency"),
+        n_bkg_mc=np.zeros(len(edges) - 1, np.int64),
+        evaluable=passing,
+        beyond=False,
+        multiplicity=None if telescopes is None else _values(path, telescopes, "cut"),
+    )
     criteria, _ = _table(path, "QUALITY_CUTS_EXPR")
     criteria = [(str(name), str(text)) for name, text in criteria.iterrows()]
     return cuts, classifier, [c for c in criteria if any(word.strip() for word in c)]
@@ -84,7 +86,8 @@ def cuts_hdus(cuts, classifier, criteria, offsets):
     -------
     list of astropy.io.fits.BinTableHDU
         QUALITY_CUTS_EXPR, GH_CUTS, VALID_ENERGY, VALID_OFFSET, RAD_MAX and, of cuts in the number
-        of telescopes, MULTIPLICITY_CUTS. NaN is a cut that nothing passes.
+        of telescopes, MULTIPLICITY_CUTS. Where nothing passes the gammaness is infinite, and
+        theta that of the nearest bin: ctapipe interpolates it, and fails on NaN.
     """
     n_more = MORE_BINS if cuts.beyond else 0
     edges = cuts.edges[[0, -1]], cuts.edges[[1, -2]]
@@ -95,8 +98,12 @@ def cuts_hdus(cuts, classifier, criteria, offsets):
     energy["center"] = (energy["low"] + energy["high"]) / 2
     column = lambda values: np.pad(values, n_more, "edge")  # noqa: E731
     criteria = Table(rows=list(criteria) or [NO_CRITERION], names=["name", "cut_expr"])
-    score = {"cut": column(cuts.gammaness), "efficiency": column(cuts.gamma_efficiency)}
-    theta = {"cut": column(cuts.theta_deg) * u.deg, "efficiency": column(cuts.theta_efficiency)}
+    passing = np.isfinite(cuts.gammaness) & np.isfinite(cuts.theta_deg)
+    gammaness = np.where(passing, cuts.gammaness, np.inf)
+    # the cut is often the theta of an event, which ctapipe has in other last digits
+    theta_deg = _nearest(cuts.theta_deg, passing) * (1 + ROUNDING)
+    score = {"cut": column(gammaness), "efficiency": column(cuts.gamma_efficiency)}
+    theta = {"cut": column(theta_deg) * u.deg, "efficiency": column(cuts.theta_efficiency)}
     limits = {"energy": cuts.edges[[0, -1]] * u.TeV, "offset": offsets * u.deg}
     ranges = {k: QTable({f"{k}_min": v[:1], f"{k}_max": v[1:]}) for k, v in limits.items()}
     tables = {
@@ -109,6 +116,15 @@ def cuts_hdus(cuts, classifier, criteria, offsets):
     if cuts.multiplicity is not None:
         tables["MULTIPLICITY_CUTS"] = QTable(energy | {"cut": column(cuts.multiplicity)})
     return [fits.BinTableHDU(table, name=name) for name, table in tables.items()]
+
+
+def _nearest(values, known):
+    """Values of the nearest known bin; 0 without any."""
+    places = np.flatnonzero(known)
+    if not len(places):
+        return np.zeros(len(values))
+    distance = np.abs(np.arange(len(values))[:, None] - places)
+    return values[places[np.argmin(distance, axis=1)]]
 
 
 def _table(path, name, required=True):

@@ -9,7 +9,8 @@ from ..irf.samples import RECO_EDGES
 
 __all__ = ["write_cuts", "write_responses"]
 
-TRUE_EDGES = 10.0 ** (-1.9 + 0.05 * np.arange(85))
+# beyond the reconstructed ones: gammas from there migrate into their first and last bin
+TRUE_EDGES = 10.0 ** (-2.5 + 0.05 * np.arange(109))
 MIGRATION = np.geomspace(0.2, 5, 61)
 THETA_DEG = np.linspace(0, 1, 101)
 
