@@ -1,6 +1,7 @@
 """Cuts of ``ctapipe-gammalearn-irf``: from files, to files, and the same summary in any order."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from ctapipe.tools.compute_irf import IrfTool as CtapipeTool
 from ctapipe_gammalearn.io import dl2_events
 from ctapipe_gammalearn.irf import comparison
 from ctapipe_gammalearn.irf.bootstrap import bootstrap
-from ctapipe_gammalearn.irf.cuts_file import read_cuts
+from ctapipe_gammalearn.irf.cuts_file import cuts_hdus, read_cuts
+from ctapipe_gammalearn.irf.fits import write_fits
 from ctapipe_gammalearn.irf.metrics import effective_area
 from tests.irf.dl2 import PREFIXES, write_dl2
 from tests.irf.test_ctapipe_agreement import TRUE, run_ctapipe
@@ -95,6 +97,21 @@ def test_ctapipe_makes_the_same_response_of_our_cuts(dl2, out, tmp_path):
     theirs = Table.read(tmp_path / "irf.fits", hdu="EFFECTIVE AREA")["EFFAREA"].squeeze()
     np.testing.assert_allclose(area, theirs, rtol=1e-9)
     assert passes.sum() > 1000
+
+
+def test_events_of_too_few_telescopes_fail(samples, out, tmp_path):
+    n_tels = 1 + np.arange(8000) % 4
+    files = write(samples, tmp_path, gamma={"n_tels": n_tels}, proton={"n_tels": 3})
+    gamma = dl2_events.read_sample([files[1]], "gamma", {"network": PREFIXES["dl"]})[0]
+    np.testing.assert_array_equal(gamma.reconstructions["network"].multiplicity, n_tels)
+    cuts = read_cuts(out / "cuts_network.fits")[0]
+    cuts = replace(cuts, multiplicity=np.full(len(cuts.gammaness), 3.0))
+    write_fits(tmp_path / "c.fits", cuts_hdus(cuts, "NetParticle", [], (0.3, 0.5)), finite=False)
+    options = ["--cuts", out / "cuts_reference.fits", "--cuts", tmp_path / "c.fits"]
+    assert run(tmp_path, *files, *options, "-o", tmp_path / "out", settings=FILE) == 0
+    few, all_of_them = (benchmark(f, "signal", "network")["n"] for f in (tmp_path / "out", out))
+    assert abs(few.sum() / all_of_them.sum() - 0.5) < 0.03
+    assert read_cuts(tmp_path / "out/cuts_network.fits")[0].multiplicity.min() == 3
 
 
 def test_shuffled_events_chunks_and_threads_give_the_same_summary(
