@@ -8,6 +8,7 @@ from itertools import pairwise
 import astropy.units as u
 import numpy as np
 from astropy.io import fits
+from astropy.io.registry import IORegistryError
 from astropy.table import QTable, Table
 
 from ..exceptions import IRFError
@@ -18,6 +19,8 @@ __all__ = ["cuts_hdus", "read_cuts"]
 #: bins by which written tables go on at both ends, where `Cuts` take the nearest: ctapipe
 #: rejects energies outside its table, which biases what is measured near the ends
 MORE_BINS = 3
+# what astropy raises for files that are cut off, or of which bytes have changed
+DAMAGED = (OSError, fits.VerifyError, IORegistryError, KeyError, TypeError, ValueError)
 # how ctapipe says that there is no criterion
 NO_CRITERION = (" ", " ")
 
@@ -90,10 +93,7 @@ def cuts_hdus(cuts, classifier, criteria, offsets):
         theta that of the nearest bin: ctapipe interpolates it, and fails on NaN.
     """
     n_more = MORE_BINS if cuts.beyond else 0
-    edges = cuts.edges[[0, -1]], cuts.edges[[1, -2]]
-    ratio = edges[1] / edges[0]
-    more = [e * r ** -np.arange(1, n_more + 1) for e, r in zip(edges[0], ratio, strict=True)]
-    wider = np.concatenate([more[0][::-1], cuts.edges, more[1]])
+    wider = _wider(cuts.edges, n_more)
     energy = {"low": wider[:-1] * u.TeV, "high": wider[1:] * u.TeV}
     energy["center"] = (energy["low"] + energy["high"]) / 2
     column = lambda values: np.pad(values, n_more, "edge")  # noqa: E731
@@ -118,6 +118,13 @@ def cuts_hdus(cuts, classifier, criteria, offsets):
     return [fits.BinTableHDU(table, name=name) for name, table in tables.items()]
 
 
+def _wider(edges, n):
+    """Edges that go on by n bins as wide as the first and as the last."""
+    steps = np.arange(1, n + 1)
+    below = edges[0] * (edges[0] / edges[1]) ** steps[::-1]
+    return np.concatenate([below, edges, edges[-1] * (edges[-1] / edges[-2]) ** steps])
+
+
 def _nearest(values, known):
     """Values of the nearest known bin; 0 without any."""
     places = np.flatnonzero(known)
@@ -131,16 +138,16 @@ def _table(path, name, required=True):
     """Table of a file, None if it may be missing and is, and the classifier that it names."""
     try:
         with fits.open(path) as hdus:
-            if name not in hdus:
-                if not required:
-                    return None, ""
-                raise IRFError(
-                    f"{path}: no table {name}; give cuts in gammaness and theta as"
-                    " ctapipe-optimize-event-selection writes them"
-                )
-            table = Table.read(hdus[name])
-    except OSError:
-        raise IRFError(f"{path}: no FITS file, or cut off; give a file of cuts") from None
+            table = Table.read(hdus[name]) if name in hdus else None
+    except DAMAGED:
+        raise IRFError(f"{path}: no FITS file, or damaged; give a file of cuts") from None
+    if table is None:
+        if not required:
+            return None, ""
+        raise IRFError(
+            f"{path}: no table {name}; give cuts in gammaness and theta as"
+            " ctapipe-optimize-event-selection writes them"
+        )
     classifier = table.meta.get("CLFNAME", "")
     if name == "GH_CUTS" and not classifier:
         raise IRFError(f"{path}: GH_CUTS does not name its classifier (CLFNAME); write it again")
