@@ -76,6 +76,7 @@ def read_sample(paths, kind, reconstructors, level="subarray", quality=()):
         reco = found.pop("az"), found.pop("alt")
         reconstructions[name] = Reconstruction(
             energy=found["energy"], gammaness=found["gammaness"], valid=found["valid"],
+            multiplicity=found["multiplicity"],
             theta=_separation(*true, *reco), offset=_separation(*pointing, *reco),
         )  # fmt: skip
     n_tels = max(p[2] for p in parts)
@@ -177,14 +178,16 @@ def _images(path, h5, tel_ids):
 def _reconstruction(path, h5, rows, level, nodes):
     """Columns of a reconstructor in the order of ``rows``."""
     suffix = "_tel" if level == "telescope" else ""
-    out = {"valid": np.ones(len(rows["obs_id"]), bool)}
+    n = len(rows["obs_id"])
+    out = {"valid": np.ones(n, bool), "multiplicity": np.full(n, np.iinfo(np.int16).max, np.int16)}
     for part, found in nodes.items():
-        answers = []
-        for tables in found:
-            prefix = next(iter(tables.values())).split("/")[5] + suffix
-            wanted = {f"{prefix}_{name}": unit for name, unit in COLUMNS[part].items()}
-            wanted[f"{prefix}_is_valid"] = ""
-            answers.append(_joined(path, h5, rows, tables, wanted))
+        prefix = next(iter(found[0].values())).split("/")[5] + suffix
+        wanted = {f"{prefix}_{name}": unit for name, unit in COLUMNS[part].items()}
+        wanted[f"{prefix}_is_valid"] = ""
+        all_nodes = [node for tables in found for node in tables.values()]
+        if all(f"{prefix}_telescopes" in h5.get_node(node).colnames for node in all_nodes):
+            wanted[f"{prefix}_telescopes"] = ""
+        answers = [_joined(path, h5, rows, tables, wanted) for tables in found]
         for name in answers[0]:
             if any(not np.array_equal(a[name], answers[0][name], equal_nan=True) for a in answers):
                 raise IRFError(
@@ -193,6 +196,9 @@ def _reconstruction(path, h5, rows, level, nodes):
                 )
         answer = answers[0]
         out["valid"] &= answer.pop(f"{prefix}_is_valid") == 1  # NaN where there is no row
+        n_tels = np.nan_to_num(answer.pop(f"{prefix}_telescopes", 0.0)).astype(np.int16)
+        # as in ctapipe: of the part with the fewest
+        out["multiplicity"] = np.minimum(out["multiplicity"], n_tels)
         out |= {k.removeprefix(f"{prefix}_"): v for k, v in answer.items()}
     out["gammaness"] = out.pop("prediction")
     return out
@@ -281,7 +287,9 @@ def _columns(path, h5, node, wanted):
 
 
 def _values(column, unit):
-    """Plain array; masked values are NaN."""
+    """Plain array; masked values are NaN, and of flags of telescopes there is the number."""
+    if column.ndim == 2:
+        return np.count_nonzero(np.ma.filled(column, False), axis=1)
     if unit:
         column, factor = np.ma.asarray(column, float), column.unit.to(unit)
         return np.ma.filled(column, np.nan) * factor

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .bootstrap import auc_plan, bootstrap, count_plan, quantile_plan
-from .metrics import LOWER, ONE_SIGMA, UPPER, bin_numbers, effective_number
+from .metrics import LOWER, ONE_SIGMA, UPPER, bin_numbers, effective_number, means_by_bin
 from .samples import RECO_EDGES, Reconstruction, solid_angle
 from .sensitivity import sensitivity
 from .verdict import Endpoint, qualified_bins
@@ -38,6 +38,8 @@ METRICS = {
     "sensitivity": ("", "reco"),
 }
 NEED_BACKGROUND = ("auc", "background", "sensitivity")
+#: events behind none seen, at 68.27 % confidence
+UPPER_LIMIT = -np.log(1 - ONE_SIGMA)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +70,9 @@ class Chosen:
     background_above : ndarray, shape (m,), bool
     on : ndarray, shape (m,)
         Expected events within the circle around the source, for which a background event of the
-        ring stands; 0 for others.
+        ring that passes stands; 0 for others.
+    in_ring : ndarray, shape (m,)
+        The same for those that do not pass, too.
     cuts : tuple of Cuts
         Of the first half of the showers, used on the second, and the other way round.
     """
@@ -77,6 +81,7 @@ class Chosen:
     inside: np.ndarray
     background_above: np.ndarray
     on: np.ndarray
+    in_ring: np.ndarray
     cuts: tuple
 
 
@@ -162,7 +167,7 @@ def select_across(samples, weights, name, choose, ring):
         part = {k: s.take(halves[k][i]) for k, s in samples.items()}
         # half of the showers stand for all
         cuts.append(choose(part, {k: 2 * w[halves[k][i]] for k, w in weights.items()}))
-    above, inside, on = {}, {}, []
+    above, inside, in_ring = {}, {}, []
     for kind, sample in samples.items():
         reco = sample.reconstructions[name]
         passes = [[c.select(reco, theta=t) for t in (False, True)] for c in cuts]
@@ -171,13 +176,12 @@ def select_across(samples, weights, name, choose, ring):
         above[kind], inside[kind] = (np.where(first, passes[1][t], passes[0][t]) for t in (0, 1))
         circles = np.where(first, *(_circle(c, reco.energy) for c in reversed(cuts)))
         if kind != "gamma":
-            used = above[kind] & (reco.offset >= ring[0]) & (reco.offset < ring[1])
-            on.append(np.where(used, weights[kind] * circles / solid_angle(*ring), 0.0))
-    background = [k for k in samples if k != "gamma"]
-    return Chosen(
-        above["gamma"], inside["gamma"], np.concatenate([above[k] for k in background]),
-        np.concatenate(on), tuple(cuts),
-    )  # fmt: skip
+            used = reco.valid & (reco.offset >= ring[0]) & (reco.offset < ring[1])
+            in_ring.append(np.where(used, weights[kind] * circles / solid_angle(*ring), 0.0))
+    passing = np.concatenate([above[k] for k in samples if k != "gamma"])
+    in_ring = np.concatenate(in_ring)
+    on = np.where(passing, in_ring, 0.0)
+    return Chosen(above["gamma"], inside["gamma"], passing, on, in_ring, tuple(cuts))
 
 
 def _circle(cuts, energy):
@@ -261,7 +265,10 @@ def benchmarks(gamma, weight, background, chosen, n_replicas=200, seed=1):
         low, bias, high = np.moveaxis(found["energy"], -1, 0)
         showers = gamma.thrown.showers_in(RECO_EDGES)
         per_shower = np.divide(gamma.thrown.area, showers, out=np.zeros(N_BINS), where=showers > 0)
-        relative, limited_by = _limits(*counts, numbers, selected.cuts)
+        energy = background.reconstructions[name].energy
+        place = np.where(selected.in_ring > 0, bin_numbers(energy, RECO_EDGES), -1)
+        one = means_by_bin(selected.in_ring, place, N_BINS)
+        relative, limited_by = _limits(*counts, one, numbers, selected.cuts)
         values = {
             "auc": found["auc"], "theta68": found["theta"][..., 0], "bias": bias,
             "eres": (high - low) / 2, "aeff": found["selected"] * per_shower,
@@ -294,16 +301,18 @@ def _numbers(gamma, background, name, chosen):
     }  # fmt: skip
 
 
-def _limits(signal, background, numbers, cuts):
+def _limits(signal, background, one, numbers, cuts):
     """Relative sensitivity (1 + n_replicas, n_bins), and what limits that of the data.
 
-    NaN where one half of the showers had too few events to choose the cut, or where no simulated
-    background is left: what would be called a sensitivity there is a guess.
+    NaN where one half of the showers had too few events to choose the cut. Where no simulated
+    background is left, an upper limit takes its place, times what ``one`` event (n_bins,) stands
+    for: a guess, which no verdict counts.
     """
     n_mc = numbers["sensitivity"]["n_background"]
-    known = np.logical_and.reduce([n_mc > 0, *(c.evaluable for c in cuts)])
+    known = np.logical_and.reduce([c.evaluable_in(RECO_EDGES) for c in cuts])
+    background = np.where(n_mc > 0, background, UPPER_LIMIT * one)
     relative, limited_by = sensitivity(signal, background, n_mc=n_mc)
-    return np.where(known, relative, np.nan), limited_by[0]
+    return np.where(known, relative, np.nan), np.where(known, limited_by[0], "")
 
 
 def endpoints(found, candidate, reference, energy_range, names, min_background=30):

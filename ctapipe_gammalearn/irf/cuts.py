@@ -17,6 +17,8 @@ EFFICIENCIES = np.linspace(0.05, 0.95, 37)
 CONTAINMENTS = np.linspace(0.4, 0.9, 11)
 # fewer gammas give no quantile
 MIN_GAMMAS = 10
+# of edges and angles that are meant to be equal
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,11 @@ class Cuts:
     evaluable : ndarray, shape (n_bins,), bool
         Enough events to choose the cut as asked. Other bins of optimised cuts hold those of
         `efficiency_cuts`: good for a response, not for a sensitivity.
+    beyond : bool
+        Whether energies beyond the edges meet the cut of the nearest bin: rejecting them biases
+        the response near the edges. Else they fail, as in ctapipe.
+    multiplicity : ndarray, shape (n_bins,), or None
+        Events of fewer telescopes fail, all where it is NaN.
     """
 
     edges: np.ndarray
@@ -48,6 +55,8 @@ class Cuts:
     theta_efficiency: np.ndarray
     n_bkg_mc: np.ndarray
     evaluable: np.ndarray
+    beyond: bool = True
+    multiplicity: np.ndarray | None = None
 
     def select(self, reconstruction, theta=True):
         """Events that pass.
@@ -61,15 +70,36 @@ class Cuts:
         Returns
         -------
         ndarray, shape (n,), bool
-            Invalid events never pass. Energies beyond the edges meet the cut of the nearest
-            bin: rejecting them would bias the response near the edges.
+            Invalid events never pass.
+
+        Raises
+        ------
+        IRFError
+            Cuts in the number of telescopes, which the reconstruction does not tell.
         """
         place = np.searchsorted(self.edges, reconstruction.energy, "right") - 1
-        place = np.clip(place, 0, len(self.gammaness) - 1)
-        passes = reconstruction.valid & (reconstruction.gammaness >= self.gammaness[place])
+        nearest = np.clip(place, 0, len(self.gammaness) - 1)
+        passes = reconstruction.valid & (reconstruction.gammaness >= self.gammaness[nearest])
+        if not self.beyond:
+            passes &= place == nearest
         if theta:
-            passes &= reconstruction.theta <= self.theta_deg[place]
+            # the cut is often the theta of an event, by ctapipe in other last digits
+            passes &= reconstruction.theta <= self.theta_deg[nearest] * (1 + ROUNDING)
+        if self.multiplicity is not None:
+            if len(place) and not reconstruction.multiplicity.any():
+                raise IRFError(
+                    "cuts in the number of telescopes, but the reconstruction has no column"
+                    " _telescopes; choose other cuts"
+                )
+            passes &= reconstruction.multiplicity >= self.multiplicity[nearest]
         return passes
+
+    def evaluable_in(self, edges):
+        """Whether bins of other edges (TeV) meet only `evaluable` cuts, shape (n_bins,)."""
+        low, high = edges[:-1, None] * (1 + ROUNDING), edges[1:, None] * (1 - ROUNDING)
+        meet = (self.edges[:-1] < high) & (self.edges[1:] > low)
+        inside = (self.edges[0] <= low[:, 0]) & (self.edges[-1] >= high[:, 0])
+        return inside & ~(meet & ~self.evaluable).any(axis=1)
 
 
 def fixed_cuts(gammaness, theta_deg, edges=RECO_EDGES):

@@ -64,8 +64,8 @@ class Responses:
         Gammas that pass the cut in gammaness, and also that in theta.
     background : dict of str to ndarray, shape (m,)
         ``energy`` (TeV), ``offset`` (deg), ``weight`` of the background above the cut.
-    rad_max : ndarray, shape (n_bins,), deg
-        Cut in theta in the bins of ``grid.reco_edges``; not finite where nothing passes.
+    cuts : Cuts
+        Of which those in theta become RAD_MAX, in their own bins: 0 where nothing passes.
     obs_time_h : float, h
         For which the weights are.
     """
@@ -75,7 +75,7 @@ class Responses:
     above: np.ndarray
     inside: np.ndarray
     background: dict
-    rad_max: np.ndarray
+    cuts: object
     obs_time_h: float
 
 
@@ -120,13 +120,14 @@ def response_hdus(responses, grid, point_like, header):
         ),
     ]  # fmt: skip
     if point_like:
-        radius = np.where(np.isfinite(responses.rad_max), responses.rad_max, 0.0)
+        cuts = responses.cuts
+        radius = np.nan_to_num(cuts.theta_deg)
         radius = np.repeat(radius[:, None], len(grid.rings) - 1, axis=1) * u.deg
-        hdus.append(gadf.create_rad_max_hdu(radius, energies, rings, **header))
+        hdus.append(gadf.create_rad_max_hdu(radius, cuts.edges * u.TeV, rings, **header))
     return hdus
 
 
-def write_fits(path, hdus, overwrite=False):
+def write_fits(path, hdus, overwrite=False, finite=True):
     """Write tables to a new file, entirely or not at all.
 
     Parameters
@@ -135,6 +136,8 @@ def write_fits(path, hdus, overwrite=False):
         Compressed if it ends in ``.gz``.
     hdus : list of BinTableHDU
     overwrite : bool
+    finite : bool
+        Whether every value has to be finite: of cuts it need not.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def write_fits(path, hdus, overwrite=False):
     path = Path(path)
     if path.exists() and not overwrite:
         raise IRFError(f"{path}: exists already; choose another name or overwrite it")
-    for hdu in hdus:
+    for hdu in hdus if finite else ():
         for name in hdu.columns.names:
             values = hdu.data[name]
             if values.dtype.kind == "f" and not np.isfinite(values).all():

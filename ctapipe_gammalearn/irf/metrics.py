@@ -20,6 +20,7 @@ __all__ = [
     "effective_area",
     "effective_number",
     "energy_resolution",
+    "means_by_bin",
     "migration_matrix",
     "purity_completeness",
     "quantiles_by_bin",
@@ -79,6 +80,24 @@ def quantiles_by_bin(values, place, n_bins, quantiles):
     for i, inside in _groups(values, place, n_bins):
         out[i] = np.quantile(inside, quantiles)
     return out
+
+
+def means_by_bin(values, place, n_bins):
+    """Mean of the values in each bin.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n,)
+    place : ndarray, shape (n,), int
+
+    Returns
+    -------
+    ndarray, shape (n_bins,)
+        NaN in empty bins.
+    """
+    n = _counts(place, n_bins)
+    total = _sums(values, place, n_bins)
+    return np.divide(total, n, out=np.full(n_bins, np.nan), where=n > 0)
 
 
 def effective_number(weight, place, n_bins):
@@ -144,13 +163,11 @@ def energy_resolution(energy, true_energy, edges, by="true"):
     place = bin_numbers({"true": true_energy, "reco": energy}[by], edges)
     place = np.where(np.isfinite(error), place, -1)
     low, bias, high = quantiles_by_bin(error, place, n_bins, [LOWER, 0.5, UPPER]).T
-    n = _counts(place, n_bins)
-    mean = np.divide(_sums(error, place, n_bins), n, out=np.full(n_bins, np.nan), where=n > 0)
     about_median = np.abs(error - bias[place])
     return {
-        "n": n,
+        "n": _counts(place, n_bins),
         "bias": bias,
-        "bias_mean": mean,
+        "bias_mean": means_by_bin(error, place, n_bins),
         "resolution": (high - low) / 2,
         "resolution_abs": quantiles_by_bin(np.abs(error), place, n_bins, [ONE_SIGMA])[:, 0],
         "resolution_centred": quantiles_by_bin(about_median, place, n_bins, [ONE_SIGMA])[:, 0],

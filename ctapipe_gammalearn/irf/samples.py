@@ -28,6 +28,9 @@ RECO_EDGES = 10.0 ** (-1.9 + 0.2 * np.arange(22))
 POINT_CONE_DEG = 0.01
 # of a sample, beside its reconstructions
 COLUMNS = ("true_energy", "true_offset", "cluster", "quality")
+# of a reconstruction, beside its validity
+DTYPES = dict.fromkeys(("energy", "gammaness", "theta", "offset"), np.float64)
+DTYPES["multiplicity"] = np.int16
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ class Reconstruction:
         From the pointing to the reconstructed direction.
     valid : ndarray, shape (n,), bool
         Reconstructed; a row with a NaN never is.
+    multiplicity : ndarray, shape (n,), int16
+        Telescopes behind it, 0 where not told; all 0 if left out.
 
     Raises
     ------
@@ -145,11 +150,14 @@ class Reconstruction:
     theta: np.ndarray
     offset: np.ndarray
     valid: np.ndarray
+    multiplicity: np.ndarray | None = None
 
     def __post_init__(self):
         valid = np.array(self.valid, dtype=bool)
-        for name in ("energy", "gammaness", "theta", "offset"):
-            column = np.asarray(getattr(self, name), dtype=np.float64)
+        if self.multiplicity is None:
+            object.__setattr__(self, "multiplicity", np.zeros(valid.shape, np.int16))
+        for name, dtype in DTYPES.items():
+            column = np.asarray(getattr(self, name), dtype=dtype)
             if column.shape != valid.shape:
                 raise IRFError(
                     f"{name}: {column.shape} values for {valid.shape} events; give one each"

@@ -21,6 +21,7 @@ class IrfTool(IrfOptions):
         "gamma": "IrfTool.gamma", "gamma-diffuse": "IrfTool.gamma_diffuse",
         "proton": "IrfTool.proton", "electron": "IrfTool.electron",
         ("o", "output"): "IrfTool.output", "cuts-mode": "IrfTool.cuts_mode",
+        "cuts": "IrfTool.cuts",
         "obs-time": "IrfTool.obs_time", "n-replicas": "IrfTool.n_replicas",
         "seed": "IrfTool.seed", "level": "IrfTool.level",
     }  # fmt: skip
@@ -67,6 +68,8 @@ class IrfTool(IrfOptions):
         from ..irf.cuts import efficiency_cuts, fixed_cuts, optimised_cuts
 
         def choose(samples, weights):
+            if self.cuts_mode == "file":
+                return self.cuts_of[name]
             if self.cuts_mode == "fixed":
                 return fixed_cuts(self.gammaness_cut, self.theta_cut)
             if self.cuts_mode == "efficiency":
@@ -116,15 +119,16 @@ class IrfTool(IrfOptions):
         settings["source_ring"] = data.source_ring
         choose = {name: self._choose(name) for name in self.reconstructors}
         flux = spectrum_named(self.spectra["gamma"])
+        files = self.files() | {"cuts": self.cuts}
         labels = self._labels()
         write_all(
-            self.output, data, events, found, verdicts, settings, self.files(), choose, flux,
+            self.output, data, events, found, verdicts, settings, files, choose, flux,
             labels, self.html,
         )  # fmt: skip
         for name, (rows, headline) in verdicts.items():
             print_verdict(rows, headline, labels[name], labels[self.reference])
         page = ", report.html" if self.html else ""
-        say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, summary.json{page}")
+        say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, cuts_*.fits, summary.json{page}")
 
 
 def main():

@@ -57,7 +57,12 @@ class IrfOptions(ModelTool):
     ).tag(config=True)
     spectra = Dict(help="Names of spectra of gamma, proton and electron.").tag(config=True)
     cuts_mode = CaselessStrEnum(
-        ["fixed", "efficiency", "optimised"], "optimised", help="How cuts are chosen."
+        ["fixed", "efficiency", "optimised", "file"], "optimised", help="How cuts are chosen."
+    ).tag(config=True)
+    cuts = List(
+        InputPath(),
+        help="File of cuts, of ctapipe-optimize-event-selection or of this tool, for the"
+        " reconstructors whose gammaness it names; repeat for others.",
     ).tag(config=True)
     gammaness_cut = Float(0.8, help="Gammaness of fixed cuts.").tag(config=True)
     theta_cut = Float(0.2, help="Theta of fixed cuts, deg.").tag(config=True)
@@ -96,6 +101,7 @@ class IrfOptions(ModelTool):
         """Refuse what can be seen without reading events."""
         from ..io.dl2_events import PARTS
         from ..irf.weights import spectrum_named
+        from .irf_cuts import file_cuts
 
         if not self.gamma and not self.gamma_diffuse:
             raise IRFError(f"{self.name}: no gammas; give DL2 files with --gamma")
@@ -113,6 +119,7 @@ class IrfOptions(ModelTool):
                 f"reconstructors: no {self.reference!r} among {list(self.reconstructors)}; name"
                 " the reference with --IrfTool.reference"
             )
+        self.cuts_of = file_cuts(self.cuts_mode, self.cuts, self.reconstructors, self.level)
         if unknown := set(self.spectra) - set(SPECTRA):
             raise IRFError(f"spectra: unknown particle {min(unknown)}; give {', '.join(SPECTRA)}")
         self.spectra = SPECTRA | self.spectra

@@ -3,8 +3,9 @@
 import numpy as np
 
 from .base import say
+from .irf_cuts import dl2_prefixes
 from .irf_report import write_report
-from .irf_responses import write_responses
+from .irf_responses import write_cuts, write_responses
 from .irf_summary import (
     background_left,
     bookkeeping,
@@ -82,6 +83,8 @@ def _write_responses(folder, data, settings, choose):
         write_responses(
             folder, name, sources, background, cuts, rings, settings["obs_time"], header
         )
+        prefixes = dl2_prefixes(settings["reconstructors"][name], settings["level"])
+        write_cuts(folder, name, cuts, prefixes, data.source_ring)
 
 
 def print_verdict(rows, headline, candidate, reference):

@@ -1,12 +1,16 @@
-"""Response functions of ``ctapipe-gammalearn-irf`` as files."""
+"""Response functions and cuts of ``ctapipe-gammalearn-irf`` as files."""
 
 import numpy as np
 
+from ..io.dl2_events import PARTS
+from ..irf.cuts_file import cuts_hdus
 from ..irf.fits import Grid, Responses, response_hdus, write_fits
+from ..irf.samples import RECO_EDGES
 
-__all__ = ["write_responses"]
+__all__ = ["write_cuts", "write_responses"]
 
-TRUE_EDGES = 10.0 ** (-1.9 + 0.05 * np.arange(85))
+# beyond the reconstructed ones: gammas from there migrate into their first and last bin
+TRUE_EDGES = 10.0 ** (-2.5 + 0.05 * np.arange(109))
 MIGRATION = np.geomspace(0.2, 5, 61)
 THETA_DEG = np.linspace(0, 1, 101)
 
@@ -39,8 +43,26 @@ def write_responses(folder, name, sources, background, cuts, rings, obs_time_h, 
     for point_like, gamma in sources.items():
         reco = gamma.reconstructions[name]
         masks = (cuts.select(reco, theta=t) for t in (False, True))
-        responses = Responses(gamma, name, *masks, found, cuts.theta_deg, obs_time_h)
-        grid = Grid(TRUE_EDGES, cuts.edges, rings[point_like], rings[None], MIGRATION, THETA_DEG)
+        responses = Responses(gamma, name, *masks, found, cuts, obs_time_h)
+        grid = Grid(TRUE_EDGES, RECO_EDGES, rings[point_like], rings[None], MIGRATION, THETA_DEG)
         kind = "point" if point_like else "full"
         hdus = response_hdus(responses, grid, point_like, header)
         write_fits(folder / f"irf_{name}_{kind}.fits.gz", hdus, overwrite=True)
+
+
+def write_cuts(folder, name, cuts, prefixes, ring):
+    """Write the cuts of a reconstructor for ``ctapipe-compute-irf --cuts``.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+    cuts : Cuts
+    prefixes : dict of str to str
+        Of energy, geometry and gammaness; ctapipe then asks that each be valid, as we do.
+    ring : tuple of float, deg
+        Offsets of the source.
+    """
+    criteria = [(f"valid {part}", f"{prefixes[part]}_is_valid") for part in PARTS]
+    hdus = cuts_hdus(cuts, prefixes["gammaness"], criteria, ring)
+    write_fits(folder / f"cuts_{name}.fits", hdus, overwrite=True, finite=False)

@@ -22,8 +22,19 @@ PREFIXES = {
 GROUPS = {"energy": "energy", "geometry": "geometry", "gammaness": "particle_type"}
 
 
-def write_dl2(path, sample, uses=1, obs_id=1, groups=GROUPS, prefixes=PREFIXES, pointing=POINTING):
-    """Write a sample; ``uses`` as of the toy. A second file with other groups may follow."""
+def write_dl2(
+    path, sample, uses=1, obs_id=1, groups=GROUPS, prefixes=PREFIXES, pointing=POINTING,
+    n_tels=1, order=slice(None),
+):  # fmt: skip
+    """Write a sample; ``uses`` as of the toy. A second file with other groups may follow.
+
+    Parameters
+    ----------
+    n_tels : int or ndarray, shape (n,)
+        Telescopes that saw each event, and that its reconstructions used.
+    order : ndarray, shape (n,), optional
+        In which the rows are written.
+    """
     n = len(sample)
     keys = {"obs_id": np.full(n, obs_id)}
     keys["event_id"] = np.arange(n) // uses * 100 + np.arange(n) % uses
@@ -34,21 +45,23 @@ def write_dl2(path, sample, uses=1, obs_id=1, groups=GROUPS, prefixes=PREFIXES, 
     shower["true_alt"], shower["true_az"] = alt * u.deg, az * u.deg
     shower["true_core_x"] = shower["true_core_y"] = np.zeros(n) * u.m
     shower["true_shower_primary_id"] = np.full(n, PRIMARY[sample.kind.split("_")[0]])
-    write_table(shower, path, "/simulation/event/subarray/shower")
+    write_table(shower[order], path, "/simulation/event/subarray/shower")
     trigger = Table(
         keys | {"event_type": np.full(n, 32), "time": Time(np.full(n, 6e4), format="mjd")}
     )
-    trigger["tels_with_trigger"] = np.tile([True, False, False, False], (n, 1))
-    write_table(trigger, path, "/dl1/event/subarray/trigger")
+    seen = np.arange(4) < np.broadcast_to(n_tels, n)[:, None]
+    trigger["tels_with_trigger"] = seen
+    write_table(trigger[order], path, "/dl1/event/subarray/trigger")
     images = Table(keys | {"tel_id": np.ones(n, int)})
-    write_table(images, path, "/dl1/event/telescope/trigger")
+    write_table(images[order], path, "/dl1/event/telescope/trigger")
     for name, reconstruction in sample.reconstructions.items():
         places = reconstructed(sample, reconstruction, direction, pointing)
         for part, columns in tables(reconstruction, places).items():
             prefix = prefixes[name][part]
             columns = {f"{prefix}_{k}": v for k, v in columns.items()}
-            columns[f"{prefix}_telescopes"] = trigger["tels_with_trigger"]
-            write_table(Table(keys | columns), path, f"/dl2/event/subarray/{groups[part]}/{prefix}")
+            columns[f"{prefix}_telescopes"] = seen
+            table = Table(keys | columns)[order]
+            write_table(table, path, f"/dl2/event/subarray/{groups[part]}/{prefix}")
     write_settings(path, sample.thrown, obs_id, pointing)
 
 

@@ -55,6 +55,13 @@ def test_efficiency_cuts_agree_with_pyirf(events):
     assert_allclose(cuts.theta_deg, theta, rtol=1e-12)
 
 
+def test_theta_at_the_cut_passes_whatever_its_last_digit():
+    theta = np.array([0.2, np.nextafter(0.2, 1), 0.2 * (1 + 1e-6)])
+    columns = [np.full(3, v) for v in (1.0, 0.9)]
+    found = Reconstruction(*columns, theta, np.zeros(3), np.ones(3, bool))
+    assert_array_equal(fixed_cuts(0.5, 0.2).select(found), [True, True, False])
+
+
 def test_boundaries_invalid_events_and_energies_beyond_the_edges():
     cuts = fixed_cuts(0.5, 0.2)
     found = Reconstruction(

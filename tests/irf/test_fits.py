@@ -6,6 +6,7 @@ import pytest
 from astropy.io import fits
 
 from ctapipe_gammalearn.exceptions import IRFError
+from ctapipe_gammalearn.irf.cuts import fixed_cuts
 from ctapipe_gammalearn.irf.fits import Grid, Responses, response_hdus, write_fits
 from ctapipe_gammalearn.irf.samples import RECO_EDGES
 from ctapipe_gammalearn.irf.weights import SPECTRA, event_weights
@@ -21,7 +22,8 @@ GRID = Grid(
     migration=np.geomspace(0.2, 5, 61),
     theta=np.linspace(0, 1, 101),
 )
-RAD_MAX = np.where(np.arange(21) == 20, np.nan, 0.2)
+CUTS = fixed_cuts(CUT, 0.2)
+CUTS.theta_deg[20] = np.nan
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def responses():
     weight = event_weights(proton, SPECTRA["IRFDOC_PROTON_SPECTRUM"], OBS_TIME_H)
     columns = {"energy": background.energy, "offset": background.offset, "weight": weight}
     columns = {name: column[passing] for name, column in columns.items()}
-    return Responses(gamma, "ref", above, above & (reco.theta < 0.2), columns, RAD_MAX, OBS_TIME_H)
+    return Responses(gamma, "ref", above, above & (reco.theta < 0.2), columns, CUTS, OBS_TIME_H)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_background_is_a_rate_per_energy_and_solid_angle(written, responses):
 
 def test_bins_without_a_cut_let_nothing_pass(written):
     data, _ = written[True, "RAD_MAX"]
-    np.testing.assert_allclose(data["RAD_MAX"][0, 0], np.nan_to_num(RAD_MAX))
+    np.testing.assert_allclose(data["RAD_MAX"][0, 0], np.nan_to_num(CUTS.theta_deg))
 
 
 def test_header_cards_are_in_each_table(written):
@@ -132,7 +134,7 @@ def test_diffuse_gammas_have_an_area_in_each_ring():
     grid = replace(GRID, rings=np.array([0.0, 1.0, 2.0, 3.0]), true_edges=np.array([0.1, 0.3, 1]))
     everything = np.ones(len(gamma), bool)
     nothing = dict.fromkeys(("energy", "offset", "weight"), np.zeros(0))
-    responses = Responses(gamma, "ref", everything, everything, nothing, RAD_MAX, 1.0)
+    responses = Responses(gamma, "ref", everything, everything, nothing, CUTS, 1.0)
     data = response_hdus(responses, grid, False, {})[0].data["EFFAREA"][0]
     np.testing.assert_allclose(data[0], data[1], rtol=0.1)
     np.testing.assert_array_equal(data[2], 0)

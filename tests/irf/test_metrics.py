@@ -5,7 +5,6 @@ from astropy.table import QTable
 from numpy.testing import assert_allclose, assert_array_equal
 from pyirf.benchmarks import angular_resolution, energy_bias_resolution
 from pyirf.irf import background_2d, effective_area_per_energy, energy_dispersion
-from pyirf.simulations import SimulatedEventsInfo
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from ctapipe_gammalearn.irf import metrics
@@ -36,19 +35,6 @@ def pyirf_table(sample, name="ref"):
             "theta": found.theta * u.deg,
             "reco_source_fov_offset": found.offset * u.deg,
         }
-    )
-
-
-def pyirf_thrown(thrown):
-    """The simulation as pyirf describes it."""
-    return SimulatedEventsInfo(
-        n_showers=thrown.n_showers,
-        energy_min=thrown.energy_min * u.TeV,
-        energy_max=thrown.energy_max * u.TeV,
-        max_impact=thrown.max_impact * u.m,
-        spectral_index=thrown.index,
-        viewcone_min=thrown.viewcone_min * u.deg,
-        viewcone_max=thrown.viewcone_max * u.deg,
     )
 
 
@@ -132,7 +118,7 @@ def test_effective_area_agrees_with_pyirf_where_something_was_thrown(gamma):
     ours = metrics.effective_area(gamma.true_energy, gamma.thrown, edges)
     with np.errstate(divide="ignore", invalid="ignore"):
         theirs = effective_area_per_energy(
-            pyirf_table(gamma), pyirf_thrown(gamma.thrown), edges * u.TeV
+            pyirf_table(gamma), toy.pyirf_thrown(gamma.thrown), edges * u.TeV
         ).to_value(u.m**2)
     thrown = gamma.thrown.showers_in(edges) > 0
     assert_allclose(ours["area"][thrown], theirs[thrown], rtol=1e-12)

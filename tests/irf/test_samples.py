@@ -2,7 +2,6 @@ import astropy.units as u
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from pyirf.simulations import SimulatedEventsInfo
 
 from ctapipe_gammalearn.exceptions import IRFError
 from ctapipe_gammalearn.irf.samples import Reconstruction, Thrown, cluster_key, splitmix64
@@ -27,17 +26,8 @@ def thrown(**changes):
 @pytest.mark.parametrize("index", [-2.0, -2.62, -1.5])
 def test_showers_in_energy_bins_agree_with_pyirf(index):
     ours = thrown(index=index)
-    pyirf = SimulatedEventsInfo(
-        n_showers=1e6,
-        energy_min=0.01 * u.TeV,
-        energy_max=100 * u.TeV,
-        max_impact=1000 * u.m,
-        spectral_index=index,
-        viewcone_min=0 * u.deg,
-        viewcone_max=10 * u.deg,
-    )
     edges = np.geomspace(1e-3, 1e3, 20)  # covered in part, and not at all
-    expected = pyirf.calculate_n_showers_per_energy(edges * u.TeV)
+    expected = toy.pyirf_thrown(ours).calculate_n_showers_per_energy(edges * u.TeV)
     assert_allclose(ours.showers_in(edges), expected, rtol=1e-12, atol=1e-6)
     assert_allclose(ours.showers_in(edges).sum(), 1e6, rtol=1e-12)
 

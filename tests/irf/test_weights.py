@@ -2,13 +2,14 @@ import astropy.units as u
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from pyirf.simulations import SimulatedEventsInfo
 from pyirf.spectral import PowerLaw, calculate_event_weights
 from scipy.integrate import quad
 
 from ctapipe_gammalearn.exceptions import IRFError
 from ctapipe_gammalearn.irf.samples import Sample, Thrown
 from ctapipe_gammalearn.irf.weights import SPECTRA, event_weights, spectrum_named, thrown_flux
+
+from .toy import pyirf_thrown
 
 CRAB = SPECTRA["CRAB_MAGIC_JHEAP2015"]
 POINT = (0.4, 0.4)
@@ -32,17 +33,8 @@ def sample(cone, index=-2.0, n=500):
 
 
 def pyirf_simulated(thrown, hours=50):
-    """The same simulation for pyirf."""
-    info = SimulatedEventsInfo(
-        n_showers=thrown.n_showers,
-        energy_min=thrown.energy_min * u.TeV,
-        energy_max=thrown.energy_max * u.TeV,
-        max_impact=thrown.max_impact * u.m,
-        spectral_index=thrown.index,
-        viewcone_min=thrown.viewcone_min * u.deg,
-        viewcone_max=thrown.viewcone_max * u.deg,
-    )
-    return PowerLaw.from_simulation(info, hours * u.hour)
+    """The flux thrown, of pyirf."""
+    return PowerLaw.from_simulation(pyirf_thrown(thrown), hours * u.hour)
 
 
 @pytest.mark.parametrize("name", SPECTRA)

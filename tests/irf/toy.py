@@ -6,6 +6,7 @@ value below is an integral over these, done by quadrature on a fine grid of true
 
 import astropy.units as u
 import numpy as np
+from pyirf.simulations import SimulatedEventsInfo
 from scipy.special import ndtr
 
 from ctapipe_gammalearn.irf.samples import Reconstruction, Sample, Thrown, cluster_key
@@ -19,10 +20,11 @@ SHARED = 0.7
 # index, energies (TeV), radius (m), view cone (deg)
 SETTINGS = {
     "gamma": (-2.0, 0.005, 200.0, 1200.0, RING_DEG, RING_DEG),
+    "gamma_diffuse": (-2.0, 0.005, 200.0, 1200.0, 0.0, 6.0),
     "proton": (-2.0, 0.010, 300.0, 1500.0, 0.0, 10.0),
     "electron": (-2.0, 0.005, 200.0, 1500.0, 0.0, 10.0),
 }
-PRIMARY = {"gamma": 0, "proton": 101, "electron": 1}
+PRIMARY = {"gamma": 0, "gamma_diffuse": 0, "proton": 101, "electron": 1}
 
 
 def toy(n_gamma, n_proton, n_electron=0, seed=0, scale=None, uses=1):
@@ -134,6 +136,19 @@ def thrown_for(kind, n):
     power = energy**index * weight
     n_showers = n * np.pi * radius**2 * power.sum() / (area(kind, energy) * power).sum()
     return Thrown(n_showers, index, low, high, radius, *cone)
+
+
+def pyirf_thrown(thrown):
+    """The simulation as pyirf describes it."""
+    return SimulatedEventsInfo(
+        n_showers=thrown.n_showers,
+        energy_min=thrown.energy_min * u.TeV,
+        energy_max=thrown.energy_max * u.TeV,
+        max_impact=thrown.max_impact * u.m,
+        spectral_index=thrown.index,
+        viewcone_min=thrown.viewcone_min * u.deg,
+        viewcone_max=thrown.viewcone_max * u.deg,
+    )
 
 
 def exact_theta(low, high, quantile=0.6827, scale=1.0):
