@@ -12,6 +12,7 @@ from astropy.table import Table
 from .. import __version__
 from ..irf.bootstrap import interval
 from ..irf.comparison import METRICS
+from ..irf.overlays import overlay_table
 from ..irf.samples import RECO_EDGES
 from ..irf.sensitivity import energy_flux
 from .base import say
@@ -23,7 +24,7 @@ SCHEMA = 1
 MIN_GAMMA = 10  # of a value that the tables call valid
 
 
-def write_all(folder, data, found, verdicts, settings, files, choose, flux):
+def write_all(folder, data, found, verdicts, settings, files, choose, flux, beside):
     """Write everything but what is printed.
 
     Parameters
@@ -41,9 +42,14 @@ def write_all(folder, data, found, verdicts, settings, files, choose, flux):
         From samples and weights to cuts, by reconstructor.
     flux : callable
         Target spectrum of gammas.
+    beside : dict
+        ``leakage``, from `irf.leakage.compared` by reconstructor; ``timing``, from `irf_timing`;
+        ``overlays``, curves of `irf.overlays`.
     """
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
     write_benchmarks(folder / "benchmarks", found, flux, meta)
+    if curves := beside["overlays"]:
+        _write_table(folder / "benchmarks" / "overlays.ecsv", overlay_table(curves))
     background = [(s, data.weights[k]) for k, s in data.samples.items() if k != "gamma"]
     rings = {True: np.array(data.source_ring), False: data.whole_rings}
     rings[None] = np.array(settings["background_ring"])
@@ -65,7 +71,14 @@ def write_all(folder, data, found, verdicts, settings, files, choose, flux):
     inputs = {kind: [file_record(path) for path in paths] for kind, paths in files.items() if paths}
     write_summary(
         folder / "summary.json",
-        {"inputs": inputs, "settings": settings, "samples": samples, "verdict": verdict},
+        {
+            "inputs": inputs,
+            "settings": settings,
+            "leakage": beside["leakage"],
+            "samples": samples,
+            "verdict": verdict,
+            "timing": beside["timing"],
+        },
     )
 
 
@@ -96,10 +109,14 @@ def write_benchmarks(folder, found, flux, meta):
             table[name].unit = "TeV"
         if metric == "sensitivity":
             table["energy_flux"].unit = "erg / (cm2 s)"
-        path = folder / f"{metric}.ecsv"
-        partial = path.with_name(f".{os.getpid()}.{path.name}")
-        table.write(partial, format="ascii.ecsv")
-        partial.replace(path)
+        _write_table(folder / f"{metric}.ecsv", table)
+
+
+def _write_table(path, table):
+    """Write a table entirely or not at all."""
+    partial = path.with_name(f".{os.getpid()}.{path.name}")
+    table.write(partial, format="ascii.ecsv")
+    partial.replace(path)
 
 
 def _rows(name, benchmark, flux):
