@@ -137,7 +137,9 @@ class IrfTool(IrfOptions):
         beside = {"leakage": self._leakage, "timing": self._timing}
         beside["overlays"] = overlays(self.overlays)
         write_all(self.output, data, found, verdicts, settings, self.files(), choose, flux, beside)
-        Provenance().add_output_file(str(self.output / "summary.json"), role="irf-summary", add_meta=False)
+        Provenance().add_output_file(
+            str(self.output / "summary.json"), role="irf-summary", add_meta=False
+        )
         labels = self._labels()
         for name, (rows, headline) in verdicts.items():
             print_verdict(rows, headline, labels[name], labels[self.reference])
