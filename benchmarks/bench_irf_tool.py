@@ -68,9 +68,9 @@ def main(numbers, replicas, threads):
             options = write_files(folder, n)
             few = measure(folder, options, 20, threads)
             wall, cpu, peaks[n] = measure(folder, options, replicas, threads)
-        per_replica = (wall - few[0]) / max(replicas - 20, 1)
-        print(f"  {n:9d} events: {wall:6.1f} s, CPU {cpu:6.1f} s, peak {peaks[n]:6.0f} MiB; bootstrap"
-              f" {per_replica * replicas:6.1f} s x {per_replica * replicas / wall:4.2f}")  # fmt: skip
+        bootstrap = (wall - few[0]) * replicas / max(replicas - 20, 1)
+        print(f"  {n:9d} events: {wall:6.1f} s, CPU {cpu:6.1f} s, peak {peaks[n]:6.0f} MiB;"
+              f" bootstrap {bootstrap:6.1f} s x {bootstrap / wall:4.2f}")  # fmt: skip
     if len(peaks) > 1:
         (least, low), (most, high) = sorted(peaks.items())[:: len(peaks) - 1]
         print(f"  {(high - low) * 2**20 / (most - least):.0f} B an event and"

@@ -1,5 +1,6 @@
 """Overlap of the events of ``ctapipe-gammalearn-irf`` with trainings."""
 
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -68,20 +69,29 @@ def _training(reconstructor):
     record = {} if model is None else read_training(model)
     files = [Path(path) for path in files or ()]
     runs = list(record.get("samples") or ()) + [run_record(p) for p in files if p.suffix != ".npy"]
-    if files:
-        prints = _prints(files)
-        return Training(runs, prints, len(prints))
-    if "showers" not in record:
+    whole = _prints(files)
+    part, n = _of_model(model, record)
+    if not files and not n:
         return Training(runs)
+    # files that hold what the model kept of its showers hold the others, too
+    rest = 0 if files and np.isin(part, whole).all() else n - len(part)
+    prints = np.union1d(whole, part)
+    return Training(runs, prints, len(prints) + rest)
+
+
+def _of_model(model, record):
+    """Known fingerprints of the showers of a model's training, and how many showers it had."""
+    if "showers" not in record:
+        return np.zeros(0, np.uint64), 0
     prints, beside = sketched(record["showers"]), Path(model).with_name(SHOWERS)
     if beside.is_file():
         whole = read_prints(beside)
         # only if it is that of this model
         if sketch(whole, len(prints)) == record["showers"]:
-            return Training(runs, whole, len(whole))
-    return Training(runs, prints, record["showers"]["n"])
+            return whole, len(whole)
+    return prints, record["showers"]["n"]
 
 
 def _prints(paths):
     """Fingerprints of the showers of several files."""
-    return np.unique(np.concatenate([read_prints(path) for path in paths]))
+    return reduce(np.union1d, map(read_prints, paths), np.zeros(0, np.uint64))

@@ -145,6 +145,17 @@ def test_the_list_of_another_model_is_not_taken(dl2, trained_on, tmp_path):
     assert summary(tmp_path)["leakage"]["network"]["overlap"] is False
 
 
+def test_files_beside_a_model_add_to_its_showers(dl2, trained_on, tmp_path):
+    """As those of a first training, from which it was started."""
+    prints = read_prints(trained_on)
+    model = write_model(tmp_path / "m.safetensors", record(trained_on, prints))
+    network = {"model": model, "training": [str(dl2["gamma"])]}
+    assert run(tmp_path, dl2, network=network) == 0
+    found = summary(tmp_path)["leakage"]["network"]
+    assert (found["showers_known"], found["of"]) == (4500, 4500)
+    assert found["shared"]["gamma"]["found"] == 4000
+
+
 NO_TORCH = """
 import importlib.abc
 import sys
