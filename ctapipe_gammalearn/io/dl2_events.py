@@ -31,7 +31,7 @@ COLUMNS = {"energy": {"energy": "TeV"}, "geometry": {"alt": "rad", "az": "rad"}}
 COLUMNS["gammaness"] = {"prediction": ""}
 
 
-def read_sample(paths, kind, reconstructors, level="subarray", quality=()):
+def read_sample(paths, kind, reconstructors, level="subarray", quality=(), progress=None):
     """Events of one kind of particle from any number of files.
 
     Parameters
@@ -49,6 +49,8 @@ def read_sample(paths, kind, reconstructors, level="subarray", quality=()):
         Name and expression, as ctapipe's quality queries, of true values, ``multiplicity``
         (triggered telescopes) and image parameters: of the image, or of the brightest one of the
         event. Missing and NaN parameters fail.
+    progress : callable, optional
+        Called after each file.
 
     Returns
     -------
@@ -64,27 +66,44 @@ def read_sample(paths, kind, reconstructors, level="subarray", quality=()):
     if not paths:
         raise IRFError(f"{kind}: no file; give DL2 files")
     settings = combine([read_settings(path) for path in paths])
-    parts = [_read_file(Path(path), kind, reconstructors, level, quality) for path in paths]
-    events = {name: np.concatenate([p[0][name] for p in parts]) for name in parts[0][0]}
-    if not len(events["obs_id"]):
-        raise IRFError(f"{settings.where}: no event of kind {kind}; give a file that has some")
     pointing = np.deg2rad([settings.az, settings.alt])
+    parts, n_tels = [], 1
+    for path in paths:
+        *found, n = _read_file(Path(path), kind, reconstructors, level, quality)
+        parts.append(_seen_from(pointing, *found))
+        n_tels = max(n_tels, n)
+        if progress is not None:
+            progress()
+    columns = _joined_parts(parts)
+    if not len(columns["true_energy"]):
+        raise IRFError(f"{settings.where}: no event of kind {kind}; give a file that has some")
+    reconstructions = {
+        name: Reconstruction(**{k[1]: columns.pop(k) for k in list(columns) if k[0] == name})
+        for name in reconstructors
+    }
+    thrown = settings.thrown.part(n_tels)
+    return Sample(kind, thrown, **columns, reconstructions=reconstructions), settings
+
+
+def _seen_from(pointing, events, reconstructions):
+    """Columns of `Sample`, and of `Reconstruction` by (name, column), of one file."""
     true = events["az"], events["alt"]
-    reconstructions = {}
-    for name in reconstructors:
-        found = {k: np.concatenate([p[1][name][k] for p in parts]) for k in parts[0][1][name]}
+    columns = {
+        "true_energy": events["energy"], "true_offset": _separation(*pointing, *true),
+        "cluster": _clusters(events), "quality": events["quality"],
+    }  # fmt: skip
+    for name, found in reconstructions.items():
         reco = found.pop("az"), found.pop("alt")
-        reconstructions[name] = Reconstruction(
-            energy=found["energy"], gammaness=found["gammaness"], valid=found["valid"],
-            multiplicity=found["multiplicity"],
-            theta=_separation(*true, *reco), offset=_separation(*pointing, *reco),
-        )  # fmt: skip
-    n_tels = max(p[2] for p in parts)
-    sample = Sample(
-        kind, settings.thrown.part(n_tels), events["energy"], _separation(*pointing, *true),
-        _clusters(events), events["quality"].astype(bool), reconstructions,
-    )  # fmt: skip
-    return sample, settings
+        found |= {"theta": _separation(*true, *reco), "offset": _separation(*pointing, *reco)}
+        columns |= {(name, key): values for key, values in found.items()}
+    return columns
+
+
+def _joined_parts(parts):
+    """Columns of all files; of each column there are two copies for a moment, not of all."""
+    if len(parts) == 1:
+        return parts[0]
+    return {key: np.concatenate([part.pop(key) for part in parts]) for key in list(parts[0])}
 
 
 def _separation(az, alt, az_2, alt_2):
@@ -210,6 +229,8 @@ def _joined(path, h5, rows, tables, wanted):
     for tel_id, node in tables.items():
         keys = ("obs_id", "event_id") if tel_id is None else ("obs_id", "event_id", "tel_id")
         table = _columns(path, h5, node, dict.fromkeys(keys, "") | wanted)
+        if len(tables) == 1 and _same_rows(rows, table, keys):
+            return {name: table[name] for name in wanted}
         index = _match(rows, table, keys)
         there = index >= 0
         for name in wanted:
@@ -278,12 +299,15 @@ def _columns(path, h5, node, wanted):
     missing = [name for name in wanted if name not in table.colnames]
     if missing:
         raise IRFError(f"{path}: no column {', '.join(missing)} in {node}; is it of ctapipe?")
-    chunks = []
+    columns = {}
     for start in range(0, max(table.nrows, 1), CHUNK):
         part = read_table(h5, node, start=start, stop=start + CHUNK)
-        chunks.append([_values(part[name], unit) for name, unit in wanted.items()])
-    joined = (np.concatenate(c) for c in zip(*chunks, strict=True))
-    return dict(zip(wanted, joined, strict=True))
+        for name, unit in wanted.items():
+            values = _values(part[name], unit)
+            if name not in columns:
+                columns[name] = np.empty(table.nrows, values.dtype)
+            columns[name][start : start + len(values)] = values
+    return columns
 
 
 def _values(column, unit):
@@ -298,9 +322,14 @@ def _values(column, unit):
     return np.ma.filled(np.ma.asarray(column, float), np.nan)
 
 
+def _same_rows(rows, table, keys):
+    """Whether two tables have the same keys in the same order."""
+    return all(np.array_equal(rows[key], table[key]) for key in keys)
+
+
 def _match(rows, table, keys):
     """Row of ``table`` for each of ``rows`` by equal keys, -1 without one; joined by value."""
-    if all(np.array_equal(rows[k], table[k]) for k in keys):
+    if _same_rows(rows, table, keys):
         return np.arange(len(rows[keys[0]]))
     ours, theirs = (np.zeros(len(t[keys[0]]), np.int64) for t in (rows, table))
     for key in keys:

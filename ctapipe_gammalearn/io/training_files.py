@@ -19,6 +19,7 @@ from ..training.selection import Cleaning, fill_summaries
 from ..training.split import shower_keys
 from ..training.targets import camera_direction, tilted_impact
 from .cameras import lattice_shape, pixel_positions
+from .shower_records import file_prints
 
 __all__ = ["array_folder", "content_hash", "convert"]
 
@@ -112,7 +113,9 @@ def convert(dl1_path, folder, *, tel_type=None, tel_ids=None, shower=None, progr
                 "sources": [_source(path, loader, truth)],
             }
             blocks = _blocks(loader.h5file, truth, lattice, cleaning, progress)
-            return write_arrays(folder, blocks, pixels, meta)
+            return write_arrays(
+                folder, blocks, pixels, meta, lambda: file_prints(loader.h5file, path)
+            )
     except GammaLearnError as error:
         text = str(error)
         text = text if text.startswith((str(path), str(folder))) else f"{path}: {text}"

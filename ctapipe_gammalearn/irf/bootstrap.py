@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numba import njit
@@ -144,7 +145,7 @@ def count_plan(cluster, place, weight, n_bins):
     return Plan(cluster[rows], _sums, (_starts(place[rows], n_bins), weight[rows]))
 
 
-def bootstrap(plans, n_replicas=200, seed=1, n_threads=1):
+def bootstrap(plans, n_replicas=200, seed=1, n_threads=1, progress=None):
     """Metrics of the data and of replicas of it.
 
     Parameters
@@ -155,6 +156,8 @@ def bootstrap(plans, n_replicas=200, seed=1, n_threads=1):
     seed : int
     n_threads : int
         Changes the time it takes, and not one bit of the result.
+    progress : callable, optional
+        Called after the data and after each replica.
 
     Returns
     -------
@@ -163,7 +166,8 @@ def bootstrap(plans, n_replicas=200, seed=1, n_threads=1):
     """
     if not plans:
         return {}
-    showers = np.unique(np.concatenate([np.unique(p.cluster) for p in plans.values()]))
+    # one by one: all clusters at once would be the largest array of all
+    showers = reduce(np.union1d, (p.cluster for p in plans.values()), np.zeros(0, np.uint64))
     work = [
         (p.kernel, np.searchsorted(showers, p.cluster).astype(np.uint32), p.arguments)
         for p in plans.values()
@@ -177,7 +181,11 @@ def bootstrap(plans, n_replicas=200, seed=1, n_threads=1):
         return [kernel(times, shower, *arguments) for kernel, shower, arguments in work]
 
     with ThreadPoolExecutor(n_threads) as pool:
-        rows = list(pool.map(values, range(1 + n_replicas)))
+        rows = []
+        for row in pool.map(values, range(1 + n_replicas)):
+            rows.append(row)
+            if progress is not None:
+                progress()
     return {name: np.stack([row[i] for row in rows]) for i, name in enumerate(plans)}
 
 

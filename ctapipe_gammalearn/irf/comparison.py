@@ -120,6 +120,8 @@ def joined(samples, weights):
     -------
     Background
     """
+    if len(samples) == 1:
+        return Background(samples[0].cluster, weights[0], samples[0].reconstructions)
     names = samples[0].reconstructions
     columns = Reconstruction.__dataclass_fields__
     return Background(
@@ -162,9 +164,12 @@ def select_across(samples, weights, name, choose, ring):
     Chosen
     """
     halves = {kind: sample.halves() for kind, sample in samples.items()}
+    alone = {
+        k: replace(s, reconstructions={name: s.reconstructions[name]}) for k, s in samples.items()
+    }
     cuts = []
     for i in (0, 1):
-        part = {k: s.take(halves[k][i]) for k, s in samples.items()}
+        part = {k: s.take(halves[k][i]) for k, s in alone.items()}
         # half of the showers stand for all
         cuts.append(choose(part, {k: 2 * w[halves[k][i]] for k, w in weights.items()}))
     above, inside, in_ring = {}, {}, []
@@ -232,7 +237,9 @@ def _plans(gamma, weight, background, name, chosen):
     }
 
 
-def benchmarks(gamma, weight, background, chosen, n_replicas=200, seed=1):
+def benchmarks(
+    gamma, weight, background, chosen, n_replicas=200, seed=1, n_threads=1, progress=None
+):
     """Figures of merit of all reconstructors, with replicas that they share.
 
     Parameters
@@ -244,7 +251,9 @@ def benchmarks(gamma, weight, background, chosen, n_replicas=200, seed=1):
     background : Background
     chosen : dict of str to Chosen
         By reconstructor.
-    n_replicas, seed : int
+    n_replicas, seed, n_threads : int
+    progress : callable, optional
+        See `bootstrap.bootstrap`.
 
     Returns
     -------
@@ -256,7 +265,7 @@ def benchmarks(gamma, weight, background, chosen, n_replicas=200, seed=1):
         for name, selected in chosen.items()
         for key, plan in _plans(gamma, weight, background, name, selected).items()
     }
-    tables = bootstrap(plans, n_replicas, seed)
+    tables = bootstrap(plans, n_replicas, seed, n_threads, progress)
     out = {}
     for name, selected in chosen.items():
         found = {key: tables[name, key] for key in ("auc", "theta", "energy", "selected")}

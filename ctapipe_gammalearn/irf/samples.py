@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from ..exceptions import IRFError
+from ..fingerprints import cluster_key, splitmix64
 
 __all__ = [
     "RECO_EDGES",
@@ -216,6 +217,9 @@ class Sample:
 
     def take(self, index):
         """Rows ``index`` (numbers or mask); ``thrown`` stays, see `Thrown.part`."""
+        index = np.asarray(index)
+        if index.dtype == bool and index.all():
+            return self  # millions of events need no copy
         return replace(
             self,
             **{name: getattr(self, name)[index] for name in COLUMNS},
@@ -256,53 +260,6 @@ def in_first_half(cluster):
     """Whether showers (n,), by their keys, belong to the first of two halves, bool."""
     # one more round, as the key may be a plain number whose parity means something
     return (splitmix64(cluster) & np.uint64(1)) == 0
-
-
-def cluster_key(*parts):
-    """One number for all uses of a shower.
-
-    Parameters
-    ----------
-    *parts : array_like, shape (n,) or (), int or float
-        What tells one shower from another: primary, obs_id, ``event_id // 100`` (sim_telarray
-        numbers the uses of a shower by the last two digits); or, where that does not hold,
-        obs_id and true energy and direction, of which every bit counts.
-
-    Returns
-    -------
-    ndarray, shape (n,), uint64
-    """
-    key = np.uint64(0)
-    for part in parts:
-        part = np.asarray(part)
-        if part.dtype.kind == "f":
-            bits = part.astype(np.float64).view(np.uint64)
-        else:
-            bits = part.astype(np.uint64)
-        key = splitmix64(key ^ bits)
-    return key
-
-
-def splitmix64(x):
-    """Mix the bits of whole numbers: neighbours become unrelated, and none get lost.
-
-    Parameters
-    ----------
-    x : array_like of int, taken as uint64
-
-    Returns
-    -------
-    ndarray of uint64, shape of ``x``
-
-    References
-    ----------
-    Steele, Lea & Flood 2014, https://doi.org/10.1145/2660193.2660195
-    """
-    with np.errstate(over="ignore"):
-        z = np.asarray(x).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
 
 
 def solid_angle(low, high):

@@ -8,9 +8,9 @@ from .event_figures import (
     scatter_figures,
     score_figures,
 )
-from .page import Section
+from .page import Key, Section, Table
 
-__all__ = ["sections"]
+__all__ = ["sections", "timing_section"]
 
 
 def sections(tables, look, min_bkg_mc, overlays=()):
@@ -51,3 +51,27 @@ def sections(tables, look, min_bkg_mc, overlays=()):
     ]
     both = kept_figures(tables["kept"], look) + scatter_figures(tables["scatter"], look)
     return [Section("Endpoints", "", glance), *parts, Section("Event by event", "", both)]
+
+
+def timing_section(timing, labels):
+    """What the reconstructors cost.
+
+    Parameters
+    ----------
+    timing : dict
+        Of ``summary.json``: ``machine``, ``ms_per_event`` and, if that of the reference is known,
+        ``ratio`` to it.
+    labels : dict of str to str
+
+    Returns
+    -------
+    Section
+    """
+    rows = [
+        [labels[name], Key(("timing", "ms_per_event", name), ".3g")]
+        + ([Key(("timing", "ratio", name), ".3g")] if timing["ratio"] else [])
+        for name in timing["ms_per_event"]
+    ]
+    head = ["", "ms per event"] + (["times the reference"] if timing["ratio"] else [])
+    text = f"Measured on: {timing['machine']}. It counts for no verdict."
+    return Section("Time", text, tables=[Table("Time per event", head, rows)])

@@ -18,6 +18,7 @@ OUTCOMES = {
     "equivalent": "no practical difference",
     "undecided": "undecided",
     "not evaluable": "not evaluable",
+    "withheld": "withheld",
 }
 LEAST_P = 1e-30
 
@@ -79,8 +80,7 @@ def page(summary, sections):
     ----------
     summary : dict
         Content of ``summary.json``: ``verdict``, ``settings``, ``samples``, ``background_mc``,
-        ``warnings``, ``inputs`` and ``versions``; ``leakage`` with ``found`` (bool) and
-        ``sentence``, if it was looked for.
+        ``warnings``, ``leakage``, ``inputs`` and ``versions``.
     sections : list of Section
         Between the verdict and the bookkeeping.
 

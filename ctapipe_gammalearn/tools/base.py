@@ -8,11 +8,12 @@ from pathlib import Path as FilePath
 
 from ctapipe.core import Tool, ToolConfigurationError
 from ctapipe.core.traits import Path
+from tqdm import tqdm
 from traitlets import default
 
 from ..exceptions import GammaLearnError
 
-__all__ = ["InputPath", "ModelTool", "OutputTool", "say"]
+__all__ = ["InputPath", "ModelTool", "OutputTool", "progress_bar", "say"]
 
 EX_IOERR = 74
 
@@ -20,6 +21,12 @@ EX_IOERR = 74
 def say(text=""):
     """Print a line of results."""
     sys.stdout.write(f"{text}\n")
+
+
+def progress_bar(total, unit, quiet=False):
+    """Bar on the terminal, that leaves nothing behind; none where no one looks."""
+    hidden = quiet or not sys.stderr.isatty()
+    return tqdm(total=total, unit=unit, disable=hidden, leave=False)
 
 
 class InputPath(Path):

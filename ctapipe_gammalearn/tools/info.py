@@ -11,7 +11,7 @@ from .base import ModelTool, say
 __all__ = ["ModelInfo", "VerifyModels"]
 
 #: what the training section holds besides plain values; the recipe is only in the file
-NESTED = ("samples", "selection", "recipe", "metrics")
+NESTED = ("samples", "showers", "selection", "recipe", "metrics")
 
 
 class ModelInfo(ModelTool):
@@ -97,6 +97,8 @@ def _record(card):
             f"{sample.get('n_images', '?')} images, {sample.get('primary', '?')}, spectral index"
             f" {sample.get('spectral_index')}, sha256 {sample.get('sha256', '?')}"
         )
+    if showers := training.get("showers"):
+        lines["  showers"] = f"{showers['n']}, with fingerprints to find them in test samples"
     for name in ("selection", "metrics"):
         if values := training.get(name):
             lines[f"  {name}"] = ", ".join(f"{k} {v:.4g}" for k, v in values.items())

@@ -1,8 +1,9 @@
 """``ctapipe-gammalearn-irf``: response functions, sensitivity, which reconstructor is better."""
 
+from ctapipe.core import Provenance
 from traitlets import default
 
-from .base import say
+from .base import progress_bar, say
 from .irf_options import IrfOptions
 
 __all__ = ["IrfTool", "main"]
@@ -23,11 +24,15 @@ class IrfTool(IrfOptions):
         ("o", "output"): "IrfTool.output", "cuts-mode": "IrfTool.cuts_mode",
         "cuts": "IrfTool.cuts",
         "obs-time": "IrfTool.obs_time", "n-replicas": "IrfTool.n_replicas",
-        "seed": "IrfTool.seed", "level": "IrfTool.level",
+        "seed": "IrfTool.seed", "level": "IrfTool.level", "timing": "IrfTool.timing",
     }  # fmt: skip
     flags = {
         "overwrite": ({"IrfTool": {"overwrite": True}}, "Replace earlier results."),
         "no-html": ({"IrfTool": {"html": False}}, "Neither figures nor report.html."),
+        "allow-leakage": (
+            {"IrfTool": {"allow_leakage": True}},
+            "Give a verdict in spite of events that a reconstructor was trained on.",
+        ),
     }
 
     @default("log_level")
@@ -38,12 +43,22 @@ class IrfTool(IrfOptions):
         """Read, choose cuts, compare, write."""
         from ..irf.comparison import benchmarks, joined, select_across
         from ..irf.curves import Events, own_benchmarks
-        from .irf_input import read_all
+        from .irf_input import n_threads, read_all
+        from .irf_leakage import check_trainings
 
-        data = read_all(
-            self.files(), self.reconstructors, self.level, self.quality, self.spectra,
-            self.obs_time, tuple(self.source_ring) or None,
-        )  # fmt: skip
+        for kind, paths in self.files().items():
+            for path in paths:
+                Provenance().add_input_file(path, role=f"dl2-{kind}", add_meta=False)
+        self._leakage = check_trainings(self.files(), self.reconstructors, self._labels())
+        for found in self._leakage.values():
+            for sentence in found["sentences"]:
+                say(f"WARNING: {sentence}" if found["overlap"] else sentence)
+        n_files = sum(map(len, self.files().values()))
+        with progress_bar(n_files, " files", self.quiet) as bar:
+            data = read_all(
+                self.files(), self.reconstructors, self.level, self.quality, self.spectra,
+                self.obs_time, tuple(self.source_ring) or None, bar.update,
+            )  # fmt: skip
         say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
         chosen = {
             name: select_across(
@@ -57,9 +72,11 @@ class IrfTool(IrfOptions):
             data.samples["gamma"], data.weights["gamma"], background, chosen, self.reference,
             self.background_ring, self.obs_time, self.n_replicas, self.seed,
         )  # fmt: skip
-        found = benchmarks(
-            events.gamma, events.weight, background, chosen, self.n_replicas, self.seed
-        )
+        with progress_bar(self.n_replicas + 1, " replicas", self.quiet) as bar:
+            found = benchmarks(
+                events.gamma, events.weight, background, chosen, self.n_replicas, self.seed,
+                n_threads(), bar.update,
+            )  # fmt: skip
         found |= own_benchmarks(events)
         self._write(data, events, found, self._verdicts(found))
 
@@ -86,6 +103,7 @@ class IrfTool(IrfOptions):
     def _verdicts(self, found):
         """Rows and headline for all but the reference."""
         from ..irf.comparison import endpoints
+        from ..irf.leakage import disclosed, withheld
         from ..irf.verdict import verdict
 
         labels, out = self._labels(), {}
@@ -95,16 +113,22 @@ class IrfTool(IrfOptions):
                     found, name, self.reference, self.energy_range, self.endpoints,
                     self.min_bkg_verdict,
                 )  # fmt: skip
-                out[name] = verdict(
+                rows, headline = verdict(
                     compared, labels[name], labels[self.reference],
                     self.auc_margin, self.ratio_margin,
                 )  # fmt: skip
+                both = (name, self.reference)
+                overlapping = [labels[n] for n in both if self._leakage[n]["overlap"]]
+                if self.allow_leakage:
+                    out[name] = rows, disclosed(headline, overlapping)
+                else:
+                    out[name] = withheld(rows, headline, overlapping)
         return out
 
     def _write(self, data, events, found, verdicts):
         """Tables, response functions, summary; the verdict for the reader."""
-        from ..irf.weights import spectrum_named
-        from .irf_output import print_verdict, write_all
+        from ..irf.overlays import overlays
+        from .irf_output import Outcome, print_verdict, write_all
 
         self.output.mkdir(exist_ok=True)
         settings = {
@@ -113,18 +137,20 @@ class IrfTool(IrfOptions):
                 "level", "quality", "cuts_mode", "gammaness_cut", "theta_cut", "efficiency",
                 "min_bkg_mc", "min_bkg_verdict", "obs_time", "background_ring", "endpoints",
                 "energy_range", "auc_margin", "ratio_margin", "n_replicas", "seed", "reference",
-                "reconstructors", "spectra",
+                "reconstructors", "spectra", "allow_leakage", "overlays",
             )
         }  # fmt: skip
         settings["source_ring"] = data.source_ring
-        choose = {name: self._choose(name) for name in self.reconstructors}
-        flux = spectrum_named(self.spectra["gamma"])
-        files = self.files() | {"cuts": self.cuts}
         labels = self._labels()
-        write_all(
-            self.output, data, events, found, verdicts, settings, files, choose, flux,
-            labels, self.html,
+        outcome = Outcome(
+            data, events, found, verdicts, settings, self.files() | {"cuts": self.cuts},
+            {name: self._choose(name) for name in self.reconstructors}, labels, self._leakage,
+            self._timing, overlays(self.overlays),
         )  # fmt: skip
+        write_all(self.output, outcome, self.html)
+        Provenance().add_output_file(
+            str(self.output / "summary.json"), role="irf-summary", add_meta=False
+        )
         for name, (rows, headline) in verdicts.items():
             print_verdict(rows, headline, labels[name], labels[self.reference])
         page = ", report.html" if self.html else ""

@@ -1,5 +1,6 @@
 """Input of ``ctapipe-gammalearn-irf``: samples, their weights and the rings they stand for."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..io.dl2_settings import check_same_array
 from ..irf.samples import in_ring
 from ..irf.weights import event_weights, spectrum_named
 
-__all__ = ["BACKGROUND", "IrfData", "read_all"]
+__all__ = ["BACKGROUND", "IrfData", "n_threads", "read_all"]
 
 BACKGROUND = ("proton", "electron")
 #: half the width of the ring (deg) in which a point source is
@@ -46,7 +47,16 @@ class IrfData:
     n_read: dict
 
 
-def read_all(files, reconstructors, level, quality, spectra, obs_time_h, source_ring=None):
+def n_threads():
+    """Threads for the bootstrap: the cores that we may use, within ``OMP_NUM_THREADS``."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
+
+
+def read_all(
+    files, reconstructors, level, quality, spectra, obs_time_h, source_ring=None, progress=None
+):
     """Read all samples and weigh them.
 
     Parameters
@@ -62,6 +72,8 @@ def read_all(files, reconstructors, level, quality, spectra, obs_time_h, source_
     obs_time_h : float, h
     source_ring : tuple of float, deg, optional
         True offsets of the gammas; needed if there are diffuse ones only.
+    progress : callable, optional
+        Called after each file.
 
     Returns
     -------
@@ -72,16 +84,16 @@ def read_all(files, reconstructors, level, quality, spectra, obs_time_h, source_
     IRFError
         See `read_sample`; samples of different arrays, or diffuse gammas without a ring.
     """
-    raw, first = {}, None
+    good, n_read, first = {}, {}, None
     for kind, paths in files.items():
         if paths:
-            raw[kind], settings = read_sample(paths, kind, reconstructors, level, quality)
+            sample, settings = read_sample(paths, kind, reconstructors, level, quality, progress)
             first = first or settings
             check_same_array(first, settings)
-    n_read = {kind: len(sample) for kind, sample in raw.items()}
-    good = {kind: sample.take(sample.quality) for kind, sample in raw.items()}
-    if empty := [kind for kind, sample in good.items() if not len(sample)]:
-        raise IRFError(f"{empty[0]}: no event passes the quality selection; loosen quality")
+            # of all events there is no more than one kind in memory
+            n_read[kind], good[kind] = len(sample), sample.take(sample.quality)
+            if not len(good[kind]):
+                raise IRFError(f"{kind}: no event passes the quality selection; loosen quality")
     source_ring = source_ring or _ring_of(good)
     gamma = good.get("gamma")
     gamma = in_ring(good["gamma_diffuse"] if gamma is None else gamma, *source_ring)

@@ -43,7 +43,8 @@ class IrfOptions(ModelTool):
         help="Folder to write to; made if its parent exists.",
     ).tag(config=True)  # fmt: skip
     reconstructors = Dict(
-        help="By name: prefixes of energy, geometry and gammaness, and a label to print."
+        help="By name: prefixes of energy, geometry and gammaness, and a label to print; also"
+        " model, its model file, and training, a list of the files that it was trained on."
     ).tag(config=True)
     reference = Unicode(
         "reference", help="Name of the reconstructor that the others are compared with."
@@ -87,6 +88,13 @@ class IrfOptions(ModelTool):
                          help="Energies of the verdict, TeV.").tag(config=True)  # fmt: skip
     auc_margin = Float(0.005, help="Difference of AUC that matters.").tag(config=True)
     ratio_margin = Float(0.05, help="Relative difference that matters.").tag(config=True)
+    allow_leakage = Bool(
+        False, help="Give a verdict in spite of events that a reconstructor was trained on."
+    ).tag(config=True)
+    overlays = List(Unicode(), help="Names of published curves to show beside.").tag(config=True)
+    timing = InputPath(
+        help="JSON file with machine and ms_per_event by reconstructor, for the record."
+    ).tag(config=True)
     n_replicas = Int(200, min=20, help="Replicas of the bootstrap.").tag(config=True)
     html = Bool(True, help="Draw figures and write report.html.").tag(config=True)
     seed = Int(1, min=0, help="Seed of the bootstrap.").tag(config=True)
@@ -100,8 +108,11 @@ class IrfOptions(ModelTool):
     def prepare(self):
         """Refuse what can be seen without reading events."""
         from ..io.dl2_events import PARTS
+        from ..irf.overlays import overlays
         from ..irf.weights import spectrum_named
         from .irf_cuts import file_cuts
+        from .irf_leakage import KEYS, check_keys
+        from .irf_timing import read_timing
 
         if not self.gamma and not self.gamma_diffuse:
             raise IRFError(f"{self.name}: no gammas; give DL2 files with --gamma")
@@ -112,8 +123,12 @@ class IrfOptions(ModelTool):
         if (self.output / "summary.json").exists() and not self.overwrite:
             raise IRFError(f"{self.output}: holds results; use --overwrite")
         for name, prefixes in self.reconstructors.items():
-            if not isinstance(prefixes, dict) or set(prefixes) - {"label"} != set(PARTS):
-                raise IRFError(f"reconstructors: {name}: give {', '.join(PARTS)} and perhaps label")
+            if not isinstance(prefixes, dict) or set(prefixes) - {"label", *KEYS} != set(PARTS):
+                raise IRFError(
+                    f"reconstructors: {name}: give {', '.join(PARTS)} and perhaps label,"
+                    f" {' and '.join(KEYS)}"
+                )
+            check_keys(name, prefixes)
         if self.reference not in self.reconstructors:
             raise IRFError(
                 f"reconstructors: no {self.reference!r} among {list(self.reconstructors)}; name"
@@ -125,6 +140,8 @@ class IrfOptions(ModelTool):
         self.spectra = SPECTRA | self.spectra
         for spectrum in self.spectra.values():
             spectrum_named(spectrum)
+        overlays(self.overlays)
+        self._timing = read_timing(self.timing, self.reconstructors, self.reference)
         if not 0 <= self.background_ring[0] < self.background_ring[1]:
             raise IRFError(f"background_ring {self.background_ring}: give two rising offsets")
         if len(self.source_ring) not in (0, 2):

@@ -1,7 +1,11 @@
 """Tables, response functions, summary and report of ``ctapipe-gammalearn-irf``."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from ..irf.overlays import overlay_table
+from ..irf.weights import spectrum_named
 from .base import say
 from .irf_cuts import dl2_prefixes
 from .irf_report import write_report
@@ -16,15 +20,15 @@ from .irf_summary import (
 )
 from .irf_tables import all_tables, write_replicas, write_tables
 
-__all__ = ["print_verdict", "write_all"]
+__all__ = ["Outcome", "print_verdict", "write_all"]
 
 
-def write_all(folder, data, events, found, verdicts, settings, files, choose, flux, labels, html):
-    """Write everything but what is printed.
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Everything that the tool has found out.
 
-    Parameters
+    Attributes
     ----------
-    folder : Path
     data : IrfData
     events : irf.curves.Events
     found : dict
@@ -36,38 +40,73 @@ def write_all(folder, data, events, found, verdicts, settings, files, choose, fl
     files : dict of str to list of Path
     choose : dict of str to callable
         From samples and weights to cuts, by reconstructor.
-    flux : callable
-        Target spectrum of gammas.
     labels : dict of str to str
         Names to print.
+    leakage : dict of str to dict
+        From `irf.leakage.compared`, by reconstructor.
+    timing : dict or None
+        From `irf_timing.read_timing`.
+    overlays : list of irf.overlays.Overlay
+    """
+
+    data: object
+    events: object
+    found: dict
+    verdicts: dict
+    settings: dict
+    files: dict
+    choose: dict
+    labels: dict
+    leakage: dict
+    timing: dict | None
+    overlays: list
+
+
+def write_all(folder, outcome, html):
+    """Write everything but what is printed.
+
+    Parameters
+    ----------
+    folder : Path
+    outcome : Outcome
     html : bool
         Draw the figures and write the page.
     """
+    settings = outcome.settings
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
-    tables = all_tables(events, found, verdicts, flux)
+    flux = spectrum_named(settings["spectra"]["gamma"])
+    tables = all_tables(outcome.events, outcome.found, outcome.verdicts, flux)
+    if outcome.overlays:
+        tables["overlays"] = overlay_table(outcome.overlays)
     write_tables(folder, tables, meta)
-    write_replicas(folder / "bootstrap.h5", found)
-    _write_responses(folder, data, settings, choose)
-    reference = settings["reference"]
+    write_replicas(folder / "bootstrap.h5", outcome.found)
+    _write_responses(folder, outcome.data, settings, outcome.choose)
+    summary = write_summary(folder / "summary.json", _summary(outcome))
+    if html:
+        write_report(folder, summary, tables, outcome.overlays)
+
+
+def _summary(outcome):
+    """Content of ``summary.json``."""
+    settings, data = outcome.settings, outcome.data
     samples = {
-        kind: {"events_read": data.n_read.get(kind), **bookkeeping(sample, reference)}
+        kind: {
+            "events_read": data.n_read.get(kind),
+            **bookkeeping(sample, settings["reference"]),
+        }
         for kind, sample in data.samples.items()
     }
     verdict = {
         n: {"headline": headline, "endpoints": [described(row) for row in rows]}
-        for n, (rows, headline) in verdicts.items()
+        for n, (rows, headline) in outcome.verdicts.items()
     }
-    inputs = {kind: [file_record(path) for path in paths] for kind, paths in files.items() if paths}
-    summary = write_summary(
-        folder / "summary.json",
-        {
-            "inputs": inputs, "settings": settings, "samples": samples, "verdict": verdict,
-            "background_mc": background_left(found, choose, settings["energy_range"]),
-            "warnings": warnings(data.samples, samples, verdicts, labels),
-        },
-    )  # fmt: skip
-    if html:
-        write_report(folder, summary, tables)
+    inputs = {k: [file_record(path) for path in v] for k, v in outcome.files.items() if v}
+    left = background_left(outcome.found, outcome.choose, settings["energy_range"])
+    return {
+        "inputs": inputs, "settings": settings, "leakage": outcome.leakage, "samples": samples,
+        "verdict": verdict, "timing": outcome.timing, "background_mc": left,
+        "warnings": warnings(data.samples, samples, outcome.verdicts, outcome.labels),
+    }  # fmt: skip
 
 
 def _write_responses(folder, data, settings, choose):

@@ -15,12 +15,12 @@ def write_report(folder, summary, tables, overlays=(), more=()):
         Content of ``summary.json``.
     tables : dict of str to Table
         From `irf_tables.all_tables`.
-    overlays : sequence of report.overlays.Overlay
+    overlays : sequence of irf.overlays.Overlay
         Curves of other instruments.
     more : sequence of report.page.Section
         After ours.
     """
-    from ..report.contents import sections
+    from ..report.contents import sections, timing_section
     from ..report.page import page
     from ..report.paint import Look
 
@@ -29,6 +29,8 @@ def write_report(folder, summary, tables, overlays=(), more=()):
     spectrum = settings["spectra"]["gamma"]
     look = Look(labels, settings["reference"], spectrum, settings["obs_time"])
     parts = [*sections(tables, look, settings["min_bkg_mc"], overlays), *more]
+    if summary["timing"]:
+        parts.append(timing_section(summary["timing"], labels))
     (folder / "figures").mkdir(exist_ok=True)
     for figure in (f for part in parts for f in part.figures):
         _write(folder / "figures" / f"{figure.key}.svg", figure.svg)

@@ -53,6 +53,7 @@ EVENT_DTYPE = np.dtype(
 )
 META_KEYS = ("version", "camera", "focal_length_m", "shape", "sources")
 COLUMNS = ("image", "peak_time", "events")
+SHOWERS = "showers.npy"
 
 
 def finite_images(image, peak_time):
@@ -111,7 +112,7 @@ class _Column:
         os.fsync(self.file.fileno())
 
 
-def write_arrays(folder, blocks, pixels, meta):
+def write_arrays(folder, blocks, pixels, meta, showers=None):
     """Write an array folder: completely or not at all.
 
     Parameters
@@ -126,6 +127,9 @@ def write_arrays(folder, blocks, pixels, meta):
     meta : dict
         JSON values: camera (name), focal_length_m, shape ("hexagonal", "square"), sources
         (list of dict, see ``io.training_files``).  A single source gets its ``n_images`` here.
+    showers : callable, optional
+        Called after the last block; fingerprints of all showers, rising: see
+        `fingerprints.shower_prints`.
 
     Returns
     -------
@@ -148,6 +152,8 @@ def write_arrays(folder, blocks, pixels, meta):
         if not n:
             raise TrainingError(f"{folder}: no usable image ({n_dropped} with missing pixels)")
         np.save(part / "pixels.npy", np.asarray(pixels, dtype="<f8"), allow_pickle=False)
+        if showers is not None:
+            np.save(part / SHOWERS, np.asarray(showers(), dtype="<u8"), allow_pickle=False)
         meta = {"version": VERSION, **meta, "n_images": n, "n_dropped": n_dropped}
         meta["sources"] = [dict(source) for source in meta["sources"]]
         if len(meta["sources"]) == 1:
@@ -246,6 +252,15 @@ class ImageArrays:
         """Number of images."""
         return len(self.events)
 
+    @property
+    def showers(self):
+        """Fingerprints of the showers, rising; None if the folder was made without them."""
+        path = self.folder / SHOWERS
+        try:
+            return np.load(path, allow_pickle=False) if path.exists() else None
+        except (OSError, ValueError, EOFError):
+            raise self._broken(f"{SHOWERS} is damaged") from None
+
 
 def join(arrays):
     """Several array folders as one set of images, without copying them.
@@ -306,6 +321,12 @@ class ImageSet:
     def lattice(self):
         """The camera's lattice."""
         return CameraLattice.from_positions(self.pix_x, self.pix_y, self.shape)
+
+    @cached_property
+    def showers(self):
+        """Fingerprints of all showers, rising; None if one of the folders does not know its own."""
+        parts = [part.showers for part in self.arrays]
+        return None if any(p is None for p in parts) else np.unique(np.concatenate(parts))
 
     def __len__(self):
         """Number of images."""

@@ -194,8 +194,16 @@ def overlaps(samples, sources):
 def _same_showers(source, sample):
     """Whether two files may hold the same simulated showers."""
     keys = ("primary", "spectral_index", "energy_TeV", "viewcone_deg", "pointing_alt_az_deg")
-    same = all(source.get(key) == sample.get(key) for key in keys)
+    same = all(_alike(source.get(key), sample.get(key)) for key in keys)
     return same and not set(source.get("obs_ids", ())).isdisjoint(sample.get("obs_ids", ()))
+
+
+def _alike(a, b):
+    """Whether two settings are the same, as numbers up to the digits of float32."""
+    try:
+        return bool(np.allclose(a, b, rtol=1e-5, atol=1e-6))
+    except (TypeError, ValueError):  # text, nothing, or lists of other lengths
+        return a == b
 
 
 def reconstructed(events, prediction):

@@ -11,6 +11,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ..exceptions import TrainingError
@@ -26,6 +27,8 @@ __all__ = ["MODEL_FILE", "assist", "check_lightning", "clear", "fit"]
 log = logging.getLogger(__name__)
 
 MODEL_FILE, RECORD, LAST = "model.safetensors", "training.json", "last.ckpt"
+#: fingerprints of all showers, of which the model file keeps a part
+SHOWERS = "training_showers.npy"
 #: settings that may change between interruption and resumption
 FREE = ("threads", "save_every", "log_every", "device", "devices", "keep_best")
 NEEDS = "training needs lightning: pip install 'ctapipe_gammalearn[train]'"
@@ -40,7 +43,8 @@ def fit(recipe, images, run_dir, *, resume=True, init_from=None):
     images : ImageSet
     run_dir : path-like
         Made if its parent exists. Holds the checkpoint to resume from, ``history.csv``,
-        ``history.png``, figures of the validation, TensorBoard's logs and the model.
+        ``history.png``, figures of the validation, TensorBoard's logs, the model, and
+        ``training_showers.npy``, by which its showers are known again.
     resume : bool
         Go on where an interrupted run of the same recipe and images stopped; the result is
         that of an uninterrupted one. If False, what is there is an error.
@@ -71,6 +75,8 @@ def fit(recipe, images, run_dir, *, resume=True, init_from=None):
         if model_file.exists():
             log.info("%s: was there", model_file)
             return model_file
+        if images.showers is not None:
+            np.save(run_dir / SHOWERS, images.showers, allow_pickle=False)
         with _Surroundings(recipe.run):
             write_model(model_file, _model(recipe, images, run_dir, init_from))
     log.info("%s: written", model_file)
@@ -157,7 +163,7 @@ def clear(run_dir):
     """Delete what a run has written, but not converted images."""
     run_dir = Path(run_dir)
     with locked(run_dir):
-        for name in (RECORD, MODEL_FILE, LAST, "history.csv", "history.png"):
+        for name in (RECORD, MODEL_FILE, LAST, SHOWERS, "history.csv", "history.png"):
             (run_dir / name).unlink(missing_ok=True)
         for name in ("checkpoints", "tensorboard", VALIDATION):
             shutil.rmtree(run_dir / name, ignore_errors=True)

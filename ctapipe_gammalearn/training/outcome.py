@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..fingerprints import sketch
 from ..inference import Predictor
 from ..inference.likelihood import Decoded
 from ..weights.initialise import trained_model
@@ -53,6 +54,8 @@ def finished_model(network, recipe, images, parts, record):
         },
         "validity": _validity(images.sources),
     }
+    if images.showers is not None:
+        sections["training"]["showers"] = sketch(images.showers)
     network = network.cpu().eval().requires_grad_(False)
     model = trained_model(network, images.lattice, images.camera, **sections)
     if "energy" not in network.architecture.outputs:

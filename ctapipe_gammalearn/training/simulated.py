@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ..exceptions import GammaLearnError, TrainingError
+from ..fingerprints import shower_prints
 from ..lattice import CameraLattice
 from ..simulation.array import ARRAYS, built_in_array
 from ..simulation.events import Simulator
@@ -76,6 +77,7 @@ def convert(run, folder, *, camera=None, shower=None, progress=None):
     cleaning = Cleaning() if shower is None else shower
     simulator = Simulator(run, array)
     simulator.on_shower = progress
+    prints = []
     meta = {
         "camera": model.name,
         "focal_length_m": optics.effective_focal_length,
@@ -86,8 +88,9 @@ def convert(run, folder, *, camera=None, shower=None, progress=None):
         },
         "sources": [_source(name, run, telescopes)],
     }
+    blocks = _blocks(simulator, telescopes, lattice, cleaning, prints)
     return write_arrays(
-        folder, _blocks(simulator, telescopes, lattice, cleaning), model.plane, meta
+        folder, blocks, model.plane, meta, lambda: np.unique(np.concatenate(prints))
     )
 
 
@@ -127,10 +130,11 @@ def _source(name, run, telescopes):
     }
 
 
-def _blocks(simulator, telescopes, lattice, cleaning):
-    """Yield (image, peak_time, events) of all triggered telescopes, a chunk at a time."""
+def _blocks(simulator, telescopes, lattice, cleaning, prints):
+    """Yield (image, peak_time, events) of all triggered telescopes; collect the showers."""
     rows = []
     for event in simulator.events():
+        prints.append(_prints(event))
         for tel_id in sorted(telescopes.keys() & event.telescopes.keys()):
             rows.append((event, tel_id))
         if len(rows) >= CHUNK:
@@ -138,6 +142,12 @@ def _blocks(simulator, telescopes, lattice, cleaning):
             rows = []
     if rows:
         yield _block(rows, simulator.run, telescopes, lattice, cleaning)
+
+
+def _prints(event):
+    """Fingerprint of the shower of an event, in units of DL1 files."""
+    values = event.energy, np.rad2deg(event.alt), np.rad2deg(event.az), event.h_first_int
+    return shower_prints(*(np.array([value]) for value in values))
 
 
 def _block(rows, run, telescopes, lattice, cleaning):

@@ -115,6 +115,7 @@ SCHEMA = {
             "epochs": (None, int),
             "seed": (None, int),
             "samples?": [dict],
+            "showers?": {"n": int, "smallest": str},
             "selection?": dict,
             "recipe?": dict,
             "metrics?": dict,

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from ctapipe_gammalearn.irf.overlays import Overlay
 from ctapipe_gammalearn.report.figure import INK, STYLES, drawn
-from ctapipe_gammalearn.report.overlays import Overlay
 from ctapipe_gammalearn.report.paint import density_map, overlay
 
 

@@ -13,6 +13,7 @@ import yaml
 from astropy.table import Table as AstropyTable
 from ctapipe.core import run_tool
 
+from ctapipe_gammalearn.report.contents import timing_section
 from ctapipe_gammalearn.report.page import Key, Section, Table, page
 from ctapipe_gammalearn.tools.irf import IrfTool
 from ctapipe_gammalearn.tools.irf_report import write_report
@@ -178,10 +179,21 @@ def test_warnings_say_what_is_missing(report, summary):
 
 
 def test_leakage_is_a_banner(summary):
-    leaking = summary | {"leakage": {"found": True, "sentence": "7 events were trained on"}}
-    report = Report(page(leaking, []))
-    assert ("leakage.sentence", "7 events were trained on") in report.keys
+    name = next(iter(summary["leakage"]))
+    assert not [a for a in Report(page(summary, [])).all("div") if a.get("role") == "alert"]
+    found = {"overlap": True, "sentences": ["7 events were trained on"]}
+    report = Report(page(summary | {"leakage": summary["leakage"] | {name: found}}, []))
+    assert (f"leakage.{name}.sentences.0", "7 events were trained on") in report.keys
     assert [a for a in report.all("div") if a.get("role") == "alert"]
+
+
+def test_time_per_event_is_a_table(summary):
+    name = summary["settings"]["reference"]
+    timing = {"machine": "a <fast> one", "ms_per_event": {name: 2.0}, "ratio": {name: 1.0}}
+    text = page(summary | {"timing": timing}, [timing_section(timing, {name: "Forest"})])
+    report = Report(text)
+    assert {(f"timing.ms_per_event.{name}", "2"), (f"timing.ratio.{name}", "1")} <= {*report.keys}
+    assert "a &lt;fast&gt; one" in text
 
 
 def test_tables_of_other_sections_take_their_numbers_from_the_summary(summary):

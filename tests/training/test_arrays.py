@@ -3,6 +3,7 @@
 import errno
 import itertools
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -43,6 +44,23 @@ def test_arrays_are_plain_npy_files(tmp_path, hexagonal_camera):
     image = np.load(tmp_path / "a" / "image.npy", allow_pickle=False)
     assert (image.shape, image.dtype) == ((5, hexagonal_camera.n_pixels), np.float16)
     assert np.load(tmp_path / "a" / "events.npy", allow_pickle=False).dtype == EVENT_DTYPE
+
+
+def test_showers_are_known_if_all_folders_know_theirs(tmp_path, hexagonal_camera):
+    blocks, meta = [made_up_images(6, hexagonal_camera)], made_up_meta(hexagonal_camera)
+    kept = [
+        write_arrays(
+            tmp_path / name, blocks, pixels(hexagonal_camera), meta, partial(np.uint64, numbers)
+        )
+        for name, numbers in (("a", [2, 5]), ("b", [1, 5]))
+    ]
+    assert join(kept).showers.tolist() == [1, 2, 5]
+    without = write(tmp_path / "c", blocks, hexagonal_camera)
+    assert without.showers is None
+    assert join([*kept, without]).showers is None
+    (tmp_path / "a" / "showers.npy").write_bytes(b"no array")
+    with pytest.raises(TrainingError, match=r"showers.npy is damaged"):
+        _ = join(kept).showers
 
 
 def test_missing_charges_become_zero_and_bad_images_are_dropped(tmp_path, hexagonal_camera):

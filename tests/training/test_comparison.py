@@ -98,6 +98,11 @@ def test_the_same_run_in_another_file_is_suspicious():
     assert "train.dl1.h5" in note
 
 
+def test_settings_are_the_same_in_single_precision():
+    other = {key: np.float32(SOURCE[key]).tolist() for key in ("spectral_index", "energy_TeV")}
+    assert len(overlaps([{**SOURCE, "sha256": "a" * 64, **other}], [SOURCE])) == 1
+
+
 @pytest.mark.parametrize(
     "change", [{"obs_ids": [21]}, {"primary": "proton"}, {"spectral_index": -1.8}]
 )

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from ctapipe_gammalearn.exceptions import TrainingError
+from ctapipe_gammalearn.fingerprints import sketch
 from ctapipe_gammalearn.inference import Predictor
+from ctapipe_gammalearn.io.model_record import read_training
 from ctapipe_gammalearn.training import fit as fit_module
 from ctapipe_gammalearn.training.__main__ import main
 from ctapipe_gammalearn.training.arrays import ImageArrays, join
@@ -68,6 +70,22 @@ def test_model_tells_where_it_comes_from(finished, images):
     assert card.training["metrics"]["n_gamma"] > 10
     assert card.shower["crop"] == 8
     assert card.camera["name"] == "ToyCam"
+
+
+def test_a_run_leaves_the_showers_of_its_training(tmp_path):
+    images = toy_images(tmp_path, 150, rings=4)
+    showers = np.sort(np.random.default_rng(2).integers(2**63, size=6000).astype(np.uint64))
+    for part in images.arrays:
+        np.save(part.folder / "showers.npy", showers)
+    recipe = replace(RECIPE, run=replace(RECIPE.run, max_steps=2))
+    fit(recipe, images, tmp_path / "run")
+    kept = np.load(tmp_path / "run/training_showers.npy")
+    np.testing.assert_array_equal(kept, showers)
+    record = read_model(tmp_path / "run/model.safetensors").card.training["showers"]
+    assert record == sketch(showers)
+    assert read_training(tmp_path / "run/model.safetensors")["showers"] == record
+    clear(tmp_path / "run")
+    assert not (tmp_path / "run/training_showers.npy").exists()
 
 
 def test_history_has_training_and_validation(finished):

@@ -56,6 +56,7 @@ def test_arrays_are_those_of_the_file(description, arrays, tmp_path):
     for name in ("log10_energy", "direction", "impact", "leakage"):
         np.testing.assert_allclose(one[name], other[name], rtol=0, atol=2e-5, err_msg=name)
     join([arrays, file])  # the same camera
+    np.testing.assert_array_equal(arrays.showers, file.showers)
     for name in ("obs_ids", "tel_ids", "primary", "spectral_index", "energy_TeV", "viewcone_deg"):
         assert arrays.meta["sources"][0][name] == file.meta["sources"][0][name]
     np.testing.assert_allclose(
