@@ -41,6 +41,7 @@ ARROWS = {
         {"ctapipe", "astropy", "tables"},
     ),
     "irf": ({"scores"}, {"astropy", "numba", "pyirf", "scipy"}),
+    "report": ({"irf"}, {"astropy", "jinja2", "markupsafe", "matplotlib"}),
     "reco": ({"inference", "weights", "io", "compat"}, {"ctapipe", "astropy", "torch"}),
     "tools": (ANY, ANY),
 }

@@ -1,0 +1,133 @@
+"""The report as one HTML file that needs nothing else: no network, no scripts, no fonts.
+
+Every number of the page outside the figures comes from ``summary.json`` and says from where, by
+the attribute ``data-key``.
+"""
+
+from dataclasses import dataclass, field
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+__all__ = ["Key", "Section", "Table", "page"]
+
+OUTCOMES = {
+    "better": "better",
+    "worse": "worse",
+    "small": "below the margin",
+    "equivalent": "no practical difference",
+    "undecided": "undecided",
+    "not evaluable": "not evaluable",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """Place of a number in the summary, and how it is printed.
+
+    Attributes
+    ----------
+    path : tuple of str or int
+    format : str
+        As of `format`; text is printed as it is.
+    """
+
+    path: tuple
+    format: str = ".4g"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table of the page.
+
+    Attributes
+    ----------
+    title : str
+    head : sequence of str
+    rows : sequence of sequence of str or Key
+    """
+
+    title: str
+    head: list
+    rows: list
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes
+    ----------
+    title : str
+    text : str
+        Plain text, one paragraph; empty for none.
+    figures : list of Figure
+    tables : list of Table
+    """
+
+    title: str
+    text: str = ""
+    figures: list = field(default_factory=list)
+    tables: list = field(default_factory=list)
+
+
+def page(summary, sections):
+    """Write the report.
+
+    Parameters
+    ----------
+    summary : dict
+        Content of ``summary.json``: ``verdict``, ``settings``, ``samples``, ``background_mc``,
+        ``warnings``, ``inputs`` and ``versions``; ``leakage`` with ``found`` (bool) and
+        ``sentence``, if it was looked for.
+    sections : list of Section
+        Between the verdict and the bookkeeping.
+
+    Returns
+    -------
+    str
+    """
+    environment = Environment(
+        loader=PackageLoader(__package__.partition(".")[0], "resources"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    labels = {
+        name: parts.get("label", name)
+        for name, parts in summary["settings"]["reconstructors"].items()
+    }
+    return environment.get_template("report.html.j2").render(
+        s=summary, sections=sections, labels=labels, outcomes=OUTCOMES, Key=Key,
+        cell=lambda value: _cell(summary, value), n=lambda *path, f=".4g": _number(summary, path, f),
+        svg=lambda figure: _svg(figure), anchor=_anchor,
+    )  # fmt: skip
+
+
+def _cell(summary, value):
+    """Content of a cell of a table."""
+    return _number(summary, value.path, value.format) if isinstance(value, Key) else value
+
+
+def _number(summary, path, form):
+    """Value of the summary, with its place."""
+    value = summary
+    for part in path:
+        value = value[part]
+    text = "–" if value is None else value if isinstance(value, str) else format(value, form)
+    place = ".".join(str(part) for part in path)
+    # a typographic minus, as wide as a plus
+    text = text if isinstance(value, str) else text.replace("-", "−")
+    return Markup('<span class="n" data-key="{}">{}</span>').format(place, text)
+
+
+def _svg(figure):
+    """Figure for the page, with its words for those who do not see it."""
+    label = Markup('<svg role="img" aria-label="{}" ').format(figure.caption)
+    return Markup(figure.svg.replace("<svg ", label, 1))
+
+
+def _anchor(title):
+    """Name of a place in the page."""
+    return "".join(c if c.isalnum() else "-" for c in title.lower())
