@@ -116,7 +116,8 @@ def _joined(parts, kept):
 
 def _run(parts, obs_id, notes):
     """Pointing and time of a run; what is odd about it is noted."""
-    chosen = [(p, np.flatnonzero(p["obs_id"] == obs_id)) for p in parts]
+    rows = [np.flatnonzero(part["obs_id"] == obs_id) for part in parts]
+    chosen = [(p, r) for p, r in zip(parts, rows, strict=True) if len(r)]
     time = np.concatenate([p["time"][rows] for p, rows in chosen])
     delta_t = None
     if all(p["delta_t"] is not None for p, _ in chosen):
@@ -127,7 +128,7 @@ def _run(parts, obs_id, notes):
     places = []
     for part, rows in chosen:
         some = rows[np.unique(np.linspace(0, len(rows) - 1, N_POINTINGS).astype(int))]
-        places.append(_pointing(part, some) if len(rows) else np.empty((0, 3)))
+        places.append(_pointing(part, some))
     places = np.concatenate(places)
     places = places[np.isfinite(places).all(axis=1)]
     if not len(places):

@@ -3,6 +3,8 @@
 from traitlets import default
 
 from .base import say
+from .irf_observation import observe, simulated_beside
+from .irf_observation_output import print_numbers, report_alone, write_tables
 from .irf_options import IrfOptions
 
 __all__ = ["IrfTool", "main"]
@@ -23,6 +25,7 @@ class IrfTool(IrfOptions):
         ("o", "output"): "IrfTool.output", "cuts-mode": "IrfTool.cuts_mode",
         "obs-time": "IrfTool.obs_time", "n-replicas": "IrfTool.n_replicas",
         "seed": "IrfTool.seed", "level": "IrfTool.level",
+        "observation": "IrfTool.observation", "source": "IrfTool.source",
     }  # fmt: skip
     flags = {"overwrite": ({"IrfTool": {"overwrite": True}}, "Replace earlier results.")}
 
@@ -35,6 +38,9 @@ class IrfTool(IrfOptions):
         from ..irf.comparison import benchmarks, joined, select_across
         from .irf_input import read_all
 
+        if self.observation_alone:
+            report_alone(self)
+            return
         data = read_all(
             self.files(), self.reconstructors, self.level, self.quality, self.spectra,
             self.obs_time, tuple(self.source_ring) or None,
@@ -52,7 +58,10 @@ class IrfTool(IrfOptions):
             data.samples["gamma"], data.weights["gamma"], background, chosen,
             self.n_replicas, self.seed,
         )  # fmt: skip
-        self._write(data, found, self._verdicts(found))
+        observed = None
+        if self.observation:
+            observed = observe(self, simulated_beside(self, data))
+        self._write(data, found, self._verdicts(found), observed)
 
     def _choose(self, name):
         """Cuts of a reconstructor from samples and weights."""
@@ -90,7 +99,7 @@ class IrfTool(IrfOptions):
                 )  # fmt: skip
         return out
 
-    def _write(self, data, found, verdicts):
+    def _write(self, data, found, verdicts, observed=None):
         """Tables, response functions, summary; the verdict for the reader."""
         from ..irf.weights import spectrum_named
         from .irf_output import print_verdict, write_all
@@ -102,16 +111,22 @@ class IrfTool(IrfOptions):
                 "level", "quality", "cuts_mode", "gammaness_cut", "theta_cut", "efficiency",
                 "min_bkg_mc", "min_bkg_verdict", "obs_time", "background_ring", "endpoints",
                 "energy_range", "auc_margin", "ratio_margin", "n_replicas", "seed", "reference",
-                "reconstructors", "spectra",
+                "reconstructors", "spectra", "off_regions", "excluded",
             )
         }  # fmt: skip
         settings["source_ring"] = data.source_ring
         choose = {name: self._choose(name) for name in self.reconstructors}
         flux = spectrum_named(self.spectra["gamma"])
-        write_all(self.output, data, found, verdicts, settings, self.files(), choose, flux)
+        files, more = self.files(), {}
+        if observed:
+            write_tables(self.output / "benchmarks", observed[0])
+            files, more = files | {"observation": self.observation}, {"observation": observed[1]}
+        write_all(self.output, data, found, verdicts, settings, files, choose, flux, more)
         labels = self._labels()
         for name, (rows, headline) in verdicts.items():
             print_verdict(rows, headline, labels[name], labels[self.reference])
+        if observed:
+            print_numbers(observed[1])
         say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, summary.json")
 
 

@@ -1,4 +1,4 @@
-"""Real-data part of ``ctapipe-gammalearn-irf``: options, input, and what is written of it."""
+"""Real-data part of ``ctapipe-gammalearn-irf``: options, input, analysis."""
 
 import numpy as np
 from ctapipe.core.traits import Float, Int, List, Tuple, Unicode
@@ -6,7 +6,7 @@ from ctapipe.core.traits import Float, Int, List, Tuple, Unicode
 from ..exceptions import IRFError
 from .base import InputPath, ModelTool
 
-__all__ = ["ObservationOptions", "observe", "source_position"]
+__all__ = ["ObservationOptions", "observe", "simulated_beside", "source_position"]
 
 #: right ascension and declination (J2000, deg) of sources to test a telescope on
 SOURCES = {
@@ -141,3 +141,19 @@ def _stacked(by_name):
     ]
     parts = [p for p in parts if len(p) > 1] or parts[:1]
     return {column: np.concatenate([p[column] for p in parts]) for column in parts[0]}
+
+
+def simulated_beside(tool, data):
+    """Simulated gammas and cuts as an observation needs them.
+
+    Parameters
+    ----------
+    tool : IrfTool
+    data : IrfData
+    """
+    from ..irf.observation import Simulated
+
+    cuts = {n: tool._choose(n)(data.samples, data.weights) for n in tool.reconstructors}
+    # the rate of no other source is known
+    crab = source_position(tool.source)[0] == "Crab" and tool.spectra["gamma"].startswith("CRAB_")
+    return Simulated(data.samples, data.weights, cuts, tool.obs_time if crab else None)

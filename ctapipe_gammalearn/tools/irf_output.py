@@ -23,7 +23,7 @@ SCHEMA = 1
 MIN_GAMMA = 10  # of a value that the tables call valid
 
 
-def write_all(folder, data, found, verdicts, settings, files, choose, flux):
+def write_all(folder, data, found, verdicts, settings, files, choose, flux, more=None):
     """Write everything but what is printed.
 
     Parameters
@@ -41,6 +41,8 @@ def write_all(folder, data, found, verdicts, settings, files, choose, flux):
         From samples and weights to cuts, by reconstructor.
     flux : callable
         Target spectrum of gammas.
+    more : dict, optional
+        Further sections of the summary.
     """
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
     write_benchmarks(folder / "benchmarks", found, flux, meta)
@@ -65,7 +67,8 @@ def write_all(folder, data, found, verdicts, settings, files, choose, flux):
     inputs = {kind: [file_record(path) for path in paths] for kind, paths in files.items() if paths}
     write_summary(
         folder / "summary.json",
-        {"inputs": inputs, "settings": settings, "samples": samples, "verdict": verdict},
+        {"inputs": inputs, "settings": settings, "samples": samples, "verdict": verdict}
+        | (more or {}),
     )
 
 
