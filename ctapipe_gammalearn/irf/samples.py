@@ -15,6 +15,7 @@ __all__ = [
     "Sample",
     "Thrown",
     "cluster_key",
+    "in_first_half",
     "in_ring",
     "power_integral",
     "solid_angle",
@@ -215,9 +216,8 @@ class Sample:
 
     def halves(self):
         """Masks (n,) of two halves; all uses of a shower are in the same one."""
-        # one more round, as the key may be a plain number whose parity means something
-        odd = (splitmix64(self.cluster) & np.uint64(1)).astype(bool)
-        return ~odd, odd
+        first = in_first_half(self.cluster)
+        return first, ~first
 
 
 def in_ring(sample, low, high):
@@ -242,6 +242,12 @@ def in_ring(sample, low, high):
         if part > 0:
             thrown = replace(thrown.part(part), viewcone_min=first, viewcone_max=last)
     return replace(sample.take(inside), thrown=thrown)
+
+
+def in_first_half(cluster):
+    """Whether showers (n,), by their keys, belong to the first of two halves, bool."""
+    # one more round, as the key may be a plain number whose parity means something
+    return (splitmix64(cluster) & np.uint64(1)) == 0
 
 
 def cluster_key(*parts):

@@ -187,10 +187,11 @@ def verdict(endpoints, candidate, reference, auc_margin=0.005, ratio_margin=0.05
     -------
     rows : list of dict
         Of each endpoint: ``name``, ``candidate``, ``reference`` (mean over the bins, geometric
-        of a ratio), ``effect`` (ln ratio, or difference) with ``se``, ``ci95``, ``ci90``, the
-        ``margin`` in the same unit, ``p``, ``p_holm``, ``n``, ``n_bins``, ``outcome`` (better,
-        worse, small, equivalent, undecided, not evaluable), ``sentence``, and ``more`` (times
-        as many events needed, if undecided). None for what there is not.
+        of a ratio) with ``candidate_ci95``, ``reference_ci95``; ``effect`` (ln ratio, or
+        difference) with ``se``, ``ci95``, ``ci90``, the ``margin`` in the same unit, ``p``,
+        ``p_holm``, ``n``, ``n_bins``, ``outcome`` (better, worse, small, equivalent, undecided,
+        not evaluable), ``sentence``, and ``more`` (times as many events needed, if undecided).
+        None for what there is not.
     headline : str
     """
     rows = []
@@ -218,9 +219,8 @@ def _measure(endpoint, margin):
         # a difference of logarithms: exchanging the two flips the sign and nothing else
         difference = (a - b)[:, used]
     row = {"name": endpoint.name, "n": int(endpoint.n), "n_bins": int(used.sum()), "margin": margin}
-    row |= dict.fromkeys(
-        ["candidate", "reference", "effect", "se", "ci95", "ci90", "p", "p_holm", "more"]
-    )
+    unknown = "candidate", "candidate_ci95", "reference", "reference_ci95", "effect", "se"
+    row |= dict.fromkeys((*unknown, "ci95", "ci90", "p", "p_holm", "more"))
     row |= {"outcome": "not evaluable", "shortage": endpoint.bins.shortage or "no finite value"}
     if not used.any():
         return row
@@ -229,10 +229,13 @@ def _measure(endpoint, margin):
     if 2 * known <= len(effect) - 1:
         return row | {"shortage": "most replicas have empty bins"}
     error = float(standard_error(effect[1:]))
-    means = [float(v[0, used].mean()) for v in (a, b)]
+    means = [v[:, used].mean(axis=1) for v in (a, b)]
+    means = [np.exp(m) if is_ratio else m for m in means]
     return row | {
-        "candidate": float(np.exp(means[0])) if is_ratio else means[0],
-        "reference": float(np.exp(means[1])) if is_ratio else means[1],
+        "candidate": float(means[0][0]),
+        "candidate_ci95": [float(v) for v in interval(means[0][1:])],
+        "reference": float(means[1][0]),
+        "reference_ci95": [float(v) for v in interval(means[1][1:])],
         "effect": float(effect[0]),
         "se": error,
         "ci95": [float(v) for v in interval(effect[1:], 0.95)],

@@ -25,6 +25,7 @@ STYLES = (
 )
 SIZE = 4.8, 3.6  # inches: 9 pt letters stay readable on a phone
 RATIO_HEIGHT = 1.1
+LONG_LABEL = 30
 HOUSE = {
     "font.size": 9,
     "font.family": "sans-serif",
@@ -49,7 +50,9 @@ HOUSE = {
     "image.composite_image": False,
 }
 # the page needs neither, and identifiers would meet those of other figures
-NOT_NEEDED = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+NOT_NEEDED = re.compile(
+    r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL
+)
 IDENTIFIER = re.compile(r' id="([^"]+)"')
 
 
@@ -82,7 +85,7 @@ def drawn(key, title, caption, table, paint, ratio=None, size=SIZE):
     Parameters
     ----------
     key, title, caption, table : str
-        See `Figure`.
+        See `Figure`; what cannot be in the name of a place becomes a dash in ``key``.
     paint : callable
         Draws into matplotlib axes.
     ratio : callable, optional
@@ -94,6 +97,7 @@ def drawn(key, title, caption, table, paint, ratio=None, size=SIZE):
     -------
     Figure
     """
+    key = re.sub(r"[^\w-]", "-", key)
     settings = HOUSE | {"svg.hashsalt": key}
     with matplotlib.rc_context(settings), io.StringIO() as text:
         heights = [size[1]] if ratio is None else [size[1], RATIO_HEIGHT]
@@ -105,9 +109,18 @@ def drawn(key, title, caption, table, paint, ratio=None, size=SIZE):
             axes[1, 0].set_xlabel(axes[0, 0].get_xlabel())
             axes[0, 0].set_xlabel("")
             ratio(axes[1, 0])
+        _legend(canvas, axes[0, 0])
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         canvas.savefig(text, format="svg", transparent=True, metadata=nothing, dpi=150)
         return Figure(key, title, caption, table, _clean(text.getvalue(), key))
+
+
+def _legend(canvas, axes):
+    """Names of the curves above the axes, where they hide nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        columns = 1 if max(map(len, labels)) > LONG_LABEL else 2
+        canvas.legend(handles, labels, loc="outside upper left", ncols=columns, borderaxespad=0.2)
 
 
 def _clean(svg, key):

@@ -99,9 +99,9 @@ def page(summary, sections):
         for name, parts in summary["settings"]["reconstructors"].items()
     }
     return environment.get_template("report.html.j2").render(
-        s=summary, sections=sections, labels=labels, outcomes=OUTCOMES, Key=Key,
-        cell=lambda value: _cell(summary, value), n=lambda *path, f=".4g": _number(summary, path, f),
-        svg=lambda figure: _svg(figure), anchor=_anchor,
+        s=summary, sections=sections, labels=labels, outcomes=OUTCOMES, svg=_svg, anchor=_anchor,
+        cell=lambda value: _cell(summary, value),
+        n=lambda *path, f=".4g": _number(summary, path, f),
     )  # fmt: skip
 
 
@@ -111,7 +111,8 @@ def _cell(summary, value):
 
 
 def _number(summary, path, form):
-    """Value of the summary, with its place."""
+    """Value of the summary, with its place; parts of the path may be paths."""
+    path = [inner for part in path for inner in (part if isinstance(part, tuple) else (part,))]
     value = summary
     for part in path:
         value = value[part]

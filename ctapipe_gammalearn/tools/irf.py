@@ -4,7 +4,7 @@ from traitlets import default
 
 from .base import say
 from .irf_observation import observe, simulated_beside
-from .irf_observation_output import print_numbers, report_alone, write_tables
+from .irf_observation_output import print_numbers, report_alone
 from .irf_options import IrfOptions
 
 __all__ = ["IrfTool", "main"]
@@ -27,7 +27,10 @@ class IrfTool(IrfOptions):
         "seed": "IrfTool.seed", "level": "IrfTool.level",
         "observation": "IrfTool.observation", "source": "IrfTool.source",
     }  # fmt: skip
-    flags = {"overwrite": ({"IrfTool": {"overwrite": True}}, "Replace earlier results.")}
+    flags = {
+        "overwrite": ({"IrfTool": {"overwrite": True}}, "Replace earlier results."),
+        "no-html": ({"IrfTool": {"html": False}}, "Neither figures nor report.html."),
+    }
 
     @default("log_level")
     def _default_log_level(self):
@@ -36,6 +39,7 @@ class IrfTool(IrfOptions):
     def work(self):
         """Read, choose cuts, compare, write."""
         from ..irf.comparison import benchmarks, joined, select_across
+        from ..irf.curves import Events, own_benchmarks
         from .irf_input import read_all
 
         if self.observation_alone:
@@ -54,14 +58,15 @@ class IrfTool(IrfOptions):
         }
         kinds = [kind for kind in data.samples if kind != "gamma"]
         background = joined([data.samples[k] for k in kinds], [data.weights[k] for k in kinds])
-        found = benchmarks(
-            data.samples["gamma"], data.weights["gamma"], background, chosen,
-            self.n_replicas, self.seed,
+        events = Events(
+            data.samples["gamma"], data.weights["gamma"], background, chosen, self.reference,
+            self.background_ring, self.obs_time, self.n_replicas, self.seed,
         )  # fmt: skip
-        observed = None
-        if self.observation:
-            observed = observe(self, simulated_beside(self, data))
-        self._write(data, found, self._verdicts(found), observed)
+        found = benchmarks(
+            events.gamma, events.weight, background, chosen, self.n_replicas, self.seed
+        )
+        found |= own_benchmarks(events)
+        self._write(data, events, found, self._verdicts(found))
 
     def _choose(self, name):
         """Cuts of a reconstructor from samples and weights."""
@@ -99,11 +104,12 @@ class IrfTool(IrfOptions):
                 )  # fmt: skip
         return out
 
-    def _write(self, data, found, verdicts, observed=None):
+    def _write(self, data, events, found, verdicts):
         """Tables, response functions, summary; the verdict for the reader."""
         from ..irf.weights import spectrum_named
         from .irf_output import print_verdict, write_all
 
+        observed = observe(self, simulated_beside(self, data)) if self.observation else None
         self.output.mkdir(exist_ok=True)
         settings = {
             key: getattr(self, key)
@@ -117,17 +123,17 @@ class IrfTool(IrfOptions):
         settings["source_ring"] = data.source_ring
         choose = {name: self._choose(name) for name in self.reconstructors}
         flux = spectrum_named(self.spectra["gamma"])
-        files, more = self.files(), {}
-        if observed:
-            write_tables(self.output / "benchmarks", observed[0])
-            files, more = files | {"observation": self.observation}, {"observation": observed[1]}
-        write_all(self.output, data, found, verdicts, settings, files, choose, flux, more)
         labels = self._labels()
+        write_all(
+            self.output, data, events, found, verdicts, settings, self.files() | {"observation": self.observation}, choose, flux,
+            labels, self.html, observed,
+        )  # fmt: skip
         for name, (rows, headline) in verdicts.items():
             print_verdict(rows, headline, labels[name], labels[self.reference])
         if observed:
             print_numbers(observed[1])
-        say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, summary.json")
+        page = ", report.html" if self.html else ""
+        say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, summary.json{page}")
 
 
 def main():

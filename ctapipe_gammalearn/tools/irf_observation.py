@@ -1,6 +1,7 @@
 """Real-data part of ``ctapipe-gammalearn-irf``: options, input, analysis."""
 
 import numpy as np
+from astropy.table import Table
 from ctapipe.core.traits import Float, Int, List, Tuple, Unicode
 
 from ..exceptions import IRFError
@@ -12,6 +13,11 @@ __all__ = ["ObservationOptions", "observe", "simulated_beside", "source_position
 SOURCES = {
     "Crab": (83.6331, 22.0145), "Mrk 421": (166.1138, 38.2088), "Mrk 501": (253.4676, 39.7602),
     "1ES 1959+650": (299.9994, 65.1485), "BL Lac": (330.6804, 42.2778),
+}  # fmt: skip
+
+UNITS = {
+    "theta2_min": "deg2", "theta2_max": "deg2", "energy_min": "TeV", "energy_max": "TeV",
+    "zenith": "deg", "live_time": "s", "significance_per_sqrt_h": "h-0.5",
 }  # fmt: skip
 
 
@@ -77,8 +83,8 @@ def observe(tool, simulated=None):
 
     Returns
     -------
-    tables : dict of str to dict of str to ndarray
-        By table, with a column ``reconstructor``.
+    tables : dict of str to Table
+        With a column ``reconstructor``.
     summary : dict
         Section ``observation`` of the summary.
 
@@ -110,7 +116,7 @@ def observe(tool, simulated=None):
     }
     # agreement adds to them
     summary["notes"] = analysis.notes
-    return {f"observation_{k}": _stacked(v) for k, v in tables.items()}, summary
+    return {f"observation_{k}": _stacked(k, v) for k, v in tables.items()}, summary
 
 
 def _described(analysis, name):
@@ -133,14 +139,18 @@ def _described(analysis, name):
     }  # fmt: skip
 
 
-def _stacked(by_name):
+def _stacked(metric, by_name):
     """One table of those of all reconstructors."""
     parts = [
         {"reconstructor": np.full(len(next(iter(t.values()), ())), name)} | t
         for name, t in by_name.items()
     ]
     parts = [p for p in parts if len(p) > 1] or parts[:1]
-    return {column: np.concatenate([p[column] for p in parts]) for column in parts[0]}
+    table = Table({column: np.concatenate([p[column] for p in parts]) for column in parts[0]})
+    for column in table.colnames:
+        table[column].unit = "1/min" if column.endswith("_per_min") else UNITS.get(column)
+    table.meta = {"metric": metric}
+    return table
 
 
 def simulated_beside(tool, data):

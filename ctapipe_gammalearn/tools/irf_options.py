@@ -1,6 +1,7 @@
 """Options of ``ctapipe-gammalearn-irf``, and which of them are refused."""
 
 from ctapipe.core.traits import (
+    Bool,
     CaselessStrEnum,
     Dict,
     Float,
@@ -83,6 +84,7 @@ class IrfOptions(ObservationOptions):
     auc_margin = Float(0.005, help="Difference of AUC that matters.").tag(config=True)
     ratio_margin = Float(0.05, help="Relative difference that matters.").tag(config=True)
     n_replicas = Int(200, min=20, help="Replicas of the bootstrap.").tag(config=True)
+    html = Bool(True, help="Draw figures and write report.html.").tag(config=True)
     seed = Int(1, min=0, help="Seed of the bootstrap.").tag(config=True)
 
     def files(self):
