@@ -131,7 +131,6 @@ def _theta2(tables, name, look, where):
         axes.set_xlabel("θ² / deg²")
         axes.set_ylabel("events")
         axes.set_ylim(0)
-        axes.legend()
 
     text = (
         "Events by the squared angle to the source, where each bin is an equal area: background is"
@@ -152,11 +151,10 @@ def _scan(tables, look, where):
             _band(axes, x, excess, rows["error_per_min"], style)
             axes.plot(x, _positive(excess), label=f"{label}, excess", markevery=5, **style)
             axes.plot(x, _positive(rows["background_per_min"]), color=style["color"], alpha=0.6,
-                      linestyle=style["linestyle"], label="background")  # fmt: skip
+                      linestyle=style["linestyle"], label=f"{label}, background")  # fmt: skip
         axes.set_yscale("log")
         axes.set_xlabel("cut in gammaness")
         axes.set_ylabel("events / minute")
-        axes.legend(ncols=len(look))
 
     text = (
         "Gammas (excess, shaded: one standard error) and background in the region of the source"
@@ -177,7 +175,6 @@ def _significance(tables, look, where):
             axes.plot(rows["gammaness"], y, label=label, markevery=5, **style)
         axes.set_xlabel("cut in gammaness")
         axes.set_ylabel("significance / √h")
-        axes.legend()
 
     text = (
         "Significance grows with the root of the time: per √h, observations of different lengths"
@@ -203,7 +200,7 @@ def _bins(tables, column, look, where):
                           **style)  # fmt: skip
             edges = np.append(low, high[-1:])
             axes.stairs(rows["background"], edges, color=style["color"], alpha=0.6,
-                        linestyle=style["linestyle"], label="background")  # fmt: skip
+                        linestyle=style["linestyle"], label=f"{label}, background")  # fmt: skip
         seen = np.flatnonzero(np.asarray(tables[key]["n_on"]) + np.asarray(tables[key]["n_off"]))
         axes.set_xlim(np.min(np.asarray(tables[key][f"{column}_min"])[seen]),
                       np.max(np.asarray(tables[key][f"{column}_max"])[seen]))  # fmt: skip
@@ -213,7 +210,6 @@ def _bins(tables, column, look, where):
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.set_xlabel(words[column])
         axes.set_ylabel("events")
-        axes.legend(ncols=len(look))
 
     text = (
         f"Gammas (points with one standard error) and background (steps) by {column} after all"
@@ -234,11 +230,10 @@ def _zenith(tables, look, where):
             axes.errorbar(rows["zenith"], rows["excess_per_min"], rows["error_per_min"],
                           label=f"{label}, excess", **dots)  # fmt: skip
             axes.plot(rows["zenith"], rows["background_per_min"], markerfacecolor="none",
-                      label="background", alpha=0.6, **dots)  # fmt: skip
+                      label=f"{label}, background", alpha=0.6, **dots)  # fmt: skip
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.set_xlabel("zenith angle / deg")
         axes.set_ylabel("events / minute")
-        axes.legend(ncols=len(look))
 
     text = (
         "Rates of each run after all cuts, gammas with one standard error, background hollow. A"
@@ -264,7 +259,6 @@ def _equal(table, name, reference, look, where):
         axes.set_xscale("log")
         axes.set_xlabel("background / (1/minute)")
         axes.set_ylabel("gammas / minute")
-        axes.legend()
 
     def ratio(axes):
         axes.axhline(1, color=INK, linewidth=0.8)
@@ -295,7 +289,6 @@ def _simulation(tables, name, look, where):
         axes.axhline(0, color=INK, linewidth=0.8)
         axes.set_xlabel("gammaness")
         axes.set_ylabel("part of all gammas")
-        axes.legend()
 
     text = (
         "Gammaness of the gammas in the data (on minus off, within the cut in θ, one standard"

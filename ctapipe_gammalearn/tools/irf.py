@@ -124,8 +124,9 @@ class IrfTool(IrfOptions):
         choose = {name: self._choose(name) for name in self.reconstructors}
         flux = spectrum_named(self.spectra["gamma"])
         labels = self._labels()
+        files = self.files() | {"observation": self.observation}
         write_all(
-            self.output, data, events, found, verdicts, settings, self.files() | {"observation": self.observation}, choose, flux,
+            self.output, data, events, found, verdicts, settings, files, choose, flux,
             labels, self.html, observed,
         )  # fmt: skip
         for name, (rows, headline) in verdicts.items():
