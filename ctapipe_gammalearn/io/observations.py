@@ -125,11 +125,12 @@ def _run(parts, obs_id, notes):
     elapsed, live = live_time(time, delta_t)
     if not live > 0:
         raise IRFError(f"run {obs_id}: {len(time)} triggers, no live time; leave the run out")
-    places = []
-    for part, rows in chosen:
-        some = rows[np.unique(np.linspace(0, len(rows) - 1, N_POINTINGS).astype(int))]
-        places.append(_pointing(part, some))
-    places = np.concatenate(places)
+    some = np.argsort(time)[np.linspace(0, len(time) - 1, N_POINTINGS).astype(int)]
+    starts = np.cumsum([0, *(len(rows) for _, rows in chosen)])
+    places = np.concatenate([
+        _pointing(part, rows[some[(some >= start) & (some < start + len(rows))] - start])
+        for (part, rows), start in zip(chosen, starts[:-1], strict=True)
+    ])  # fmt: skip
     places = places[np.isfinite(places).all(axis=1)]
     if not len(places):
         raise IRFError(f"run {obs_id}: no pointing at the times of its events; merge monitoring")

@@ -100,6 +100,8 @@ def to_icrs(alt, az, time, location):
     ra, dec : ndarray, shape (n,), rad
     """
     known, frame = _frame(alt, az, time, location)
+    if not known.any():
+        return alt * np.nan, az * np.nan
     with _interpolated():
         sky = AltAz(alt=alt[known] * u.rad, az=az[known] * u.rad, **frame).transform_to(ICRS())
     return _filled(known, sky.ra.rad), _filled(known, sky.dec.rad)
@@ -108,6 +110,8 @@ def to_icrs(alt, az, time, location):
 def from_icrs(ra, dec, time, location):
     """Altitude and azimuth (rad): the inverse of `to_icrs`."""
     known, frame = _frame(ra, dec, time, location)
+    if not known.any():
+        return ra * np.nan, dec * np.nan
     with _interpolated():
         sky = ICRS(ra=ra[known] * u.rad, dec=dec[known] * u.rad).transform_to(AltAz(**frame))
     return _filled(known, sky.alt.rad), _filled(known, sky.az.rad)
