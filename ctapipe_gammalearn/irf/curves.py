@@ -37,8 +37,8 @@ __all__ = [
 ]
 
 N_BINS = len(RECO_EDGES) - 1
-#: of a value that the tables call valid
-MIN_GAMMA = 10
+#: of a value that the tables call valid, gammas and, where it matters, simulated background
+MIN_GAMMA = MIN_BACKGROUND = 10
 #: benchmarks of `own_benchmarks`, as `comparison.METRICS`
 OWN_METRICS = {
     "efficiency": ("", "true"),
@@ -110,8 +110,8 @@ def by_bin(found, reference, metric, unit="", energy="true"):
     Returns
     -------
     Table
-        Not ``valid`` where there are fewer than ten gammas, or no simulated background
-        although it matters.
+        Not ``valid`` where there are fewer than ten gammas or, where it matters, fewer than
+        ten simulated background events.
     """
     rows = [_rows(name, found, reference, metric) for name in found]
     units = dict.fromkeys(("value", "lo", "hi"), unit or None) | ENERGY_UNITS
@@ -146,7 +146,7 @@ def _rows(name, found, reference, metric):
     n_background = none if benchmark.n_background is None else benchmark.n_background
     valid = np.isfinite(value) & (benchmark.n >= MIN_GAMMA)
     if metric in NEED_BACKGROUND:
-        valid &= n_background > 0
+        valid &= n_background >= MIN_BACKGROUND
     limited = benchmark.limited_by
     return {
         "reconstructor": np.full(len(value), name), **_energies(RECO_EDGES),

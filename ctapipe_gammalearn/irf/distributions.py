@@ -19,6 +19,7 @@ from .score_curves import gammaness_table, purity_table, roc_table
 
 __all__ = [
     "BANDS",
+    "MIGRATION_EDGES",
     "distribution_tables",
     "kept_table",
     "migration_table",

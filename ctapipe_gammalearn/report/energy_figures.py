@@ -2,9 +2,10 @@
 
 import numpy as np
 from astropy.table import Table
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from .figure import INK, drawn
-from .paint import curve, energy_axis, overlay, rows_of, versus
+from .paint import curve, energy_axis, overlay, rows_of, valid_limits, versus
 
 __all__ = ["cuts_figures", "endpoint_figure", "energy_figures"]
 
@@ -12,6 +13,7 @@ BAND = (
     "Shaded: 95 % interval of a bootstrap of whole showers. Below: {word} to {reference}, paired,"
     " as both saw the same showers; bins without enough events are hollow above and left out below."
 )
+STEPS = (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100)
 ALONE = (
     "Shaded: 95 % interval of a bootstrap of whole showers; bins without enough events are hollow."
 )
@@ -78,6 +80,8 @@ def energy_figures(tables, look, overlays=()):
                 curve(axes, rows, look.style(name), look.labels[name])
             overlay(axes, overlays, key)
             energy_axis(axes, table.meta["energy"], label, log)
+            if not log:
+                valid_limits(axes, table)
             if key == "bias":
                 axes.axhline(0, color=INK, linewidth=0.8)
 
@@ -261,8 +265,13 @@ def endpoint_figure(rows, name, look):
         axes.plot(middle, place, linestyle="", color=style["color"], marker=style["marker"])
         axes.set_yticks(place, list(rows["label"]))
         axes.set_ylim(-len(rows) + 0.4, 0.6)
-        axes.set_xlabel("← worse    effect / margin    better →")
-        axes.set_xscale("symlog", linthresh=3)
+        axes.set_xlabel("effect / margin (to the right is better)")
+        axes.set_xscale("symlog", linthresh=1)
+        reach = max(2.0, 1.3 * np.nanmax(np.abs(ends), initial=0))
+        axes.set_xlim(-reach, reach)
+        axes.set_xticks([t for t in STEPS if abs(t) < reach], minor=False)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
 
     return drawn(
         f"endpoints_{name}", f"{look.labels[name]} against {look.labels[look.reference]}",

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from ..irf.distributions import MIGRATION_EDGES
 from .figure import INK, drawn
-from .paint import band, curve, density_map, energy_axis, rows_of
+from .paint import band, curve, density_map, energy_axis, log_axis, rows_of
 
 __all__ = ["angle_figures", "kept_figures", "migration_figures", "scatter_figures", "score_figures"]
 
+GRID = MIGRATION_EDGES, MIGRATION_EDGES
 SHADED = "Shaded: 95 % interval of a bootstrap of whole showers."
 
 
@@ -33,7 +35,7 @@ def score_figures(tables, look):
         ),
         drawn(
             "gammaness", "Gammaness",
-            "Distributions of gammaness of gammas (lines) and background (faint, filled), each with"
+            "Distributions of gammaness of gammas (bold) and background (faint), each with"
             " area one. Scores of two reconstructors are not calibrated alike: the same value does"
             f" not mean the same. Events that all reconstructors have, weighted. {SHADED}",
             "benchmarks/gammaness.ecsv", lambda axes: _gammaness(axes, tables["gammaness"], look),
@@ -59,7 +61,7 @@ def _roc(axes, table, look):
             x[some], np.maximum(rows["lo"][some], value[some] / 100), rows["hi"][some],
             color=style["color"], alpha=0.22, linewidth=0,
         )  # fmt: skip
-    axes.set_yscale("log")
+    log_axis(axes)
     axes.set_xlim(0, 1)
     axes.set_xlabel("part of the gammas that pass")
     axes.set_ylabel("part of the background that passes")
@@ -78,11 +80,11 @@ def _gammaness(axes, table, look):
             axes.stairs(
                 value, edges, color=style["color"], linestyle=style["linestyle"],
                 label=f"{label}: {kind}", alpha=0.55 if faint else 1.0,
-                linewidth=1 if faint else 1.6,
+                linewidth=1 if faint else 1.6, baseline=None,
             )  # fmt: skip
             low = np.where(np.isfinite(value), np.maximum(rows["lo"], value / 100), np.nan)
             band(axes, rows["low"], rows["high"], low, rows["hi"], style)
-    axes.set_yscale("log")
+    log_axis(axes)
     axes.set_xlim(0, 1)
     axes.set_xlabel("gammaness")
     axes.set_ylabel("density")
@@ -126,14 +128,14 @@ def angle_figures(table, look):
                 edges = np.append(own["low"], own["high"][-1])
                 axes.stairs(
                     own["value"], edges, color=style["color"], linestyle=style["linestyle"],
-                    linewidth=1.4, label=look.labels[name],
+                    linewidth=1.4, label=look.labels[name], baseline=None,
                 )  # fmt: skip
                 band(axes, own["low"], own["high"], own["lo"], own["hi"], style)
                 axes.hlines(
                     own["background"][0], 0, edges[-1], color=style["color"], alpha=0.6,
                     linestyle=":", label=f"background, {look.labels[name]}",
                 )  # fmt: skip
-            axes.set_yscale("log")
+            log_axis(axes)
             axes.set_xlabel("θ² / deg²")
             axes.set_ylabel(f"events in {look.obs_time_h:g} h")
 
@@ -163,17 +165,14 @@ def migration_figures(table, look):
     -------
     list of Figure
     """
-    every = [np.asarray(table[c]) for c in ("true_e_min", "true_e_max", "e_min", "e_max")]
-    edges = np.unique(np.round(np.concatenate(every), 12))
     figures = []
     for name in look.order:
         rows = rows_of(table, reconstructor=name)
 
         def paint(axes, rows=rows):
-            density_map(axes, edges, edges, _grid(rows, edges), "probability", log=False)
+            density_map(axes, *GRID, _grid(rows), "probability", log=False)
             energy_axis(axes, "true", "reconstructed energy / TeV", log=True)
-            if len(edges):
-                axes.plot(edges[[0, -1]], edges[[0, -1]], color=INK, linewidth=0.7, alpha=0.7)
+            axes.plot(*(e[[0, -1]] for e in GRID), color=INK, linewidth=0.7, alpha=0.7)
 
         figures.append(
             drawn(
@@ -187,12 +186,13 @@ def migration_figures(table, look):
     return figures
 
 
-def _grid(rows, edges):
+def _grid(rows):
     """Probabilities on the grid, shape (n_true, n_reco)."""
-    out = np.zeros((len(edges) - 1, len(edges) - 1))
+    out = np.zeros([len(edges) - 1 for edges in GRID])
+    # edges read from a file may differ in the last digit
     i, j = (
         np.searchsorted(edges, np.asarray(rows[c]) * (1 + 1e-9), "right") - 1
-        for c in ("true_e_min", "e_min")
+        for edges, c in zip(GRID, ("true_e_min", "e_min"), strict=True)
     )
     out[i, j] = rows["value"]
     return out
@@ -311,7 +311,7 @@ def _kept(rows, look, candidate, selection, title, which):
 
     def below(axes):
         painted(("theta68", "theta68_lo", "theta68_hi"), False)(axes)
-        axes.set_yscale("log")
+        log_axis(axes)
         axes.set_ylabel("θ68 / deg")
 
     return drawn(

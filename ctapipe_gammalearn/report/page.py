@@ -19,6 +19,7 @@ OUTCOMES = {
     "undecided": "undecided",
     "not evaluable": "not evaluable",
 }
+LEAST_P = 1e-30
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Key:
     ----------
     path : tuple of str or int
     format : str
-        As of `format`; text is printed as it is.
+        As of `format`, or ``p`` for a probability; text is printed as it is.
     """
 
     path: tuple
@@ -116,7 +117,13 @@ def _number(summary, path, form):
     value = summary
     for part in path:
         value = value[part]
-    text = "–" if value is None else value if isinstance(value, str) else format(value, form)
+    if value is None or isinstance(value, str):
+        text = value or "–"
+    elif form == "p":
+        # so small that a normal distribution is no good guess
+        text = format(value, ".2g") if value > LEAST_P else f"< {LEAST_P:.0g}"
+    else:
+        text = format(value, form)
     place = ".".join(str(part) for part in path)
     # a typographic minus, as wide as a plus
     text = text if isinstance(value, str) else text.replace("-", "−")

@@ -9,11 +9,13 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter
 
+from ..irf.samples import RECO_EDGES
 from .figure import INK, STYLES
 
 __all__ = ["Look", "band", "curve", "density_map", "energy_axis", "overlay", "rows_of", "versus"]
 
 TRUE, RECO = "true energy / TeV", "reconstructed energy / TeV"
+ENERGIES = 0.9 * RECO_EDGES[0], 1.1 * RECO_EDGES[-1]
 #: of curves of other instruments
 OVERLAY_LINES = ("-", "--", ":", "-.")
 
@@ -82,7 +84,8 @@ def band(axes, low, high, lo, hi, style):
 def versus(axes, table, look, columns=("versus", "versus_lo", "versus_hi")):
     """Draw the panel of ratios to the reference, or of differences, of valid bins."""
     ratio = table.meta["versus"] == "ratio"
-    axes.axhline(1.0 if ratio else 0.0, color=INK, linewidth=0.8)
+    same = 1.0 if ratio else 0.0
+    axes.axhline(same, color=INK, linewidth=0.8)
     axes.set_ylabel("ratio" if ratio else "difference")
     both = np.asarray(rows_of(table, reconstructor=look.reference)["valid"])
     seen = []
@@ -96,6 +99,7 @@ def versus(axes, table, look, columns=("versus", "versus_lo", "versus_hi")):
     if len(seen):
         # one bin of few events must not flatten all others
         low, high = np.quantile(seen, [0.03, 0.97])
+        low, high = min(low, same), max(high, same)
         room = 0.15 * max(high - low, 0.02)
         axes.set_ylim(low - room, high + room)
 
@@ -103,11 +107,43 @@ def versus(axes, table, look, columns=("versus", "versus_lo", "versus_hi")):
 def energy_axis(axes, kind, label, log=False):
     """Logarithmic axis of energy in TeV; ``kind`` is true or reco."""
     axes.set_xscale("log")
+    axes.set_xlim(*ENERGIES)
     axes.set_xlabel(TRUE if kind == "true" else RECO)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axes.set_ylabel(label)
     if log:
-        axes.set_yscale("log")
+        log_axis(axes)
+
+
+def log_axis(axes):
+    """Logarithmic vertical axis with plain numbers where these are short; says if it is empty."""
+    if not (np.isfinite(axes.dataLim.intervaly).all() and axes.dataLim.minposy < np.inf):
+        axes.text(0.5, 0.5, "no bin with enough events", transform=axes.transAxes, ha="center")
+        axes.set_yticks([])
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _plain(axes, v)))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: _plain(axes, v)))
+
+
+def _plain(axes, value):
+    """Label at 1, 2 and 5 of each decade; at all of less than one, at 1 of more than two."""
+    low, high = sorted(axes.get_ylim())
+    power = np.floor(np.log10(value) + 1e-9)
+    decades = np.log10(high / low) if low > 0 else np.inf
+    digits = (1,) if decades > 2 else (1, 2, 5) if decades > 0.6 else range(1, 10)
+    if round(value / 10**power) not in digits:
+        return ""
+    return f"{value:g}" if 1e-3 <= value < 1e4 else f"{value / 10**power:.0f}e{power:.0f}"
+
+
+def valid_limits(axes, table):
+    """Set the vertical limits by the bins that are valid: hollow ones may be anywhere."""
+    rows = table[np.asarray(table["valid"])]
+    if len(rows):
+        low, high = np.nanmin(rows["lo"]), np.nanmax(rows["hi"])
+        room = 0.05 * (high - low) + 1e-6
+        axes.set_ylim(low - room, high + room)
 
 
 def overlay(axes, overlays, quantity):

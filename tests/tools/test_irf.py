@@ -15,7 +15,7 @@ from tests.irf.dl2 import PREFIXES, write_dl2
 from tests.irf.toy import exact_theta, toy
 
 FIXED = {"cuts_mode": "fixed", "gammaness_cut": 0.6, "theta_cut": 0.2}
-FEW = {"n_replicas": 40, "background_ring": [0.0, 3.0]}
+FEW = {"html": False, "n_replicas": 40, "background_ring": [0.0, 3.0]}
 
 
 def run(folder, *options, settings=None, prefixes=PREFIXES):

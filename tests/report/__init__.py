@@ -1,0 +1,1 @@
+"""Tests of instrument response, sensitivity and comparison."""
