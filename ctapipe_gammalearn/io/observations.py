@@ -118,10 +118,10 @@ def _run(parts, obs_id, notes):
     """Pointing and time of a run; what is odd about it is noted."""
     rows = [np.flatnonzero(part["obs_id"] == obs_id) for part in parts]
     chosen = [(p, r) for p, r in zip(parts, rows, strict=True) if len(r)]
-    time = np.concatenate([p["time"][rows] for p, rows in chosen])
+    time = np.concatenate([part["time"][rows] for part, rows in chosen])
     delta_t = None
-    if all(p["delta_t"] is not None for p, _ in chosen):
-        delta_t = np.concatenate([p["delta_t"][rows] for p, rows in chosen])
+    if all(part["delta_t"] is not None for part, _ in chosen):
+        delta_t = np.concatenate([part["delta_t"][rows] for part, rows in chosen])
     elapsed, live = live_time(time, delta_t)
     if not live > 0:
         raise IRFError(f"run {obs_id}: {len(time)} triggers, no live time; leave the run out")
@@ -134,14 +134,18 @@ def _run(parts, obs_id, notes):
     places = places[np.isfinite(places).all(axis=1)]
     if not len(places):
         raise IRFError(f"run {obs_id}: no pointing at the times of its events; merge monitoring")
-    ra, dec, alt = places.T
-    x, y, z = (c.mean() for c in (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)))
-    pointing = float(np.arctan2(y, x) % (2 * np.pi)), float(np.arctan2(z, np.hypot(x, y)))
-    wander = np.rad2deg(angular_separation(*pointing, ra, dec).max())
+    pointing, wander = _mean(places[:, 0], places[:, 1])
     if wander > MAX_WANDER_DEG:
-        notes.append(f"run {obs_id}: the pointing wanders by {wander:.2f} deg on the sky")
-    zenith = float(90 - np.rad2deg(alt.mean()))
+        notes.append(f"Run {obs_id}: the pointing wanders by {wander:.2f} deg on the sky.")
+    zenith = float(90 - np.rad2deg(places[:, 2].mean()))
     return Run(int(obs_id), pointing, zenith, len(time), elapsed, live)
+
+
+def _mean(ra, dec):
+    """Mean direction (rad), and how far (deg) single ones are from it."""
+    x, y, z = (c.mean() for c in (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)))
+    mean = float(np.arctan2(y, x) % (2 * np.pi)), float(np.arctan2(z, np.hypot(x, y)))
+    return mean, float(np.rad2deg(angular_separation(*mean, ra, dec).max()))
 
 
 def _pointing(part, rows):
@@ -168,7 +172,7 @@ def _read_file(path, reconstructors, level, quality):
             part = _ctapipe(path, h5, reconstructors, level, quality)
     kind = part["event_type"]
     if kind is None:
-        part["notes"].append(f"{path.name}: no event types: calibration events are not left out")
+        part["notes"].append(f"{path.name}: no event types: calibration events are not left out.")
     else:
         part["kept"] &= kind == SUBARRAY
     return part

@@ -18,7 +18,7 @@ INTENSITY_EDGES = 10 ** np.arange(1.5, 5.01, 0.25)
 EFFICIENCIES = (0.8, 0.5)
 CHECKS = {
     "gammaness": "part of the gammas above the cut in gammaness",
-    "theta": "part of the gammas within the cut in theta",
+    "theta": "part of the gammas within the cut in θ",
     "rate": "rate of gammas per minute",
 }
 
@@ -87,7 +87,7 @@ class Analysis:
         # not beyond by a rounding error
         limit = np.rad2deg(offset) / (ON_TO_OFF / 2) * (1 - 1e-9)
         if np.nanmax(cuts.theta_deg) > limit:
-            note = f"cuts in theta end at {limit:.3f} deg: off regions must fit beside the source"
+            note = f"Cuts in θ end at {limit:.3f} deg: off regions must fit beside the source."
             self.notes += [note] if note not in self.notes else []
         return replace(cuts, theta_deg=np.minimum(cuts.theta_deg, limit))
 
@@ -166,8 +166,8 @@ class Analysis:
         both = (self.passing(n, gammaness=False) for n in (candidate, reference))
         return observed.equal_background_table(*both, self.field)
 
-    def agreement(self):
-        """Checks of the simulation, by reconstructor; what differs is noted."""
+    def agreement(self, labels):
+        """Checks of the simulation, by reconstructor; what differs is noted by its label."""
         out = {}
         for name in self.names if self.simulated else ():
             gamma, weight = self._gamma(name)
@@ -175,8 +175,8 @@ class Analysis:
             rows = agreement(self.pairs[name], self.field, self.cuts[name], gamma, weight, hours)
             out[name] = rows
             self.notes += [
-                f"{name}: {CHECKS[row['check']]} is {row['data']:.3g} ± {row['error']:.2g} in the"
-                f" data, {row['simulation']:.3g} in the simulation: more than 10 % apart"
+                f"{labels[name]}: {CHECKS[row['check']]} is {row['data']:.3g} ±"
+                f" {row['error']:.2g} in the data, {row['simulation']:.3g} in the simulation: more than 10 % apart."
                 for row in rows if row["outcome"] == "differs"
             ]  # fmt: skip
         return out

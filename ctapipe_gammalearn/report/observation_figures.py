@@ -55,13 +55,12 @@ def _text(o):
     """Paragraph of what was done."""
     n = "–".join(str(k) for k in sorted({o["off_regions_min"], o["off_regions_max"]}))
     zenith = "–".join(f"{k:.0f}" for k in sorted({o["zenith_min_deg"], o["zenith_max_deg"]}))
-    text = (
+    return (
         f"{o['n_runs']} runs, {o['live_h']:.3g} h without dead time, zenith angles {zenith} deg;"
         f" regions of {o['radius_deg']:.3g} deg, {n} of them off the source in a run; cuts"
         f" {o['cuts']}. Significances by Li & Ma (1983), equation 17; statistical uncertainties"
         " only."
     )
-    return " ".join([text, *(f"Note: {note}." for note in o["notes"])])
 
 
 def _tables(o, order):

@@ -107,12 +107,13 @@ def observe(tool, simulated=None):
     tables = analysis.tables()
     equal = {n: analysis.equal_background(n, reference) for n in others}
     tables |= {"equal_background": equal} if others else {}
+    labels = {n: tool.reconstructors.get(n, {}).get("label", n) for n in analysis.names}
     summary = _described(analysis, name) | {
         "reference": reference,
-        "labels": {n: tool.reconstructors.get(n, {}).get("label", n) for n in analysis.names},
+        "labels": labels,
         "reconstructors": analysis.numbers(),
         "comparison": {n: analysis.compared(n, reference) for n in others},
-        "agreement": analysis.agreement(),
+        "agreement": analysis.agreement(labels),
     }
     # agreement adds to them
     summary["notes"] = analysis.notes

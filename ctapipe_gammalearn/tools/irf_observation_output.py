@@ -54,4 +54,4 @@ def print_numbers(observation):
                 f" {row['error']:.1f} gammas (p {row['p']:.2g})"
             )
     for note in observation["notes"]:
-        say(f"Note: {note}.")
+        say(f"Note: {note}")
