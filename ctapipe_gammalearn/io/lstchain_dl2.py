@@ -72,7 +72,8 @@ def _fixed(path, group):
     while f"block{i}_items" in group:
         items, values = group[f"block{i}_items"], group[f"block{i}_values"]
         # blocks and names in VLArrays are pickled objects: passed over, never read
-        if not isinstance(values, tables.VLArray) and not isinstance(items, tables.VLArray):
+        plain = not isinstance(values, tables.VLArray) and not isinstance(items, tables.VLArray)
+        if plain and values.shape[1:] == items.shape:
             for k, name in enumerate(items[:]):
                 readers[name.decode("utf-8")] = lambda v=values, k=k: v[:, k]
         i += 1

@@ -67,6 +67,8 @@ class Analysis:
         self.names = list(observation.reconstructions)
         known = simulated.cuts if simulated else {}
         self.simulated = simulated if set(self.names) <= set(known) else None
+        if simulated and not self.simulated:
+            self.notes.append("The simulations are of other reconstructors: they are not compared.")
         plain = fixed_cuts(gammaness_cut, theta_cut)
         self.cuts, self.how = dict.fromkeys(self.names, (plain, plain)), "fixed"
         if self.simulated and not fixed:
@@ -176,7 +178,8 @@ class Analysis:
             out[name] = rows
             self.notes += [
                 f"{labels[name]}: {CHECKS[row['check']]} is {row['data']:.3g} ±"
-                f" {row['error']:.2g} in the data, {row['simulation']:.3g} in the simulation: more than 10 % apart."
+                f" {row['error']:.2g} in the data, {row['simulation']:.3g} in the simulation:"
+                " more than 10 % apart."
                 for row in rows if row["outcome"] == "differs"
             ]  # fmt: skip
         return out

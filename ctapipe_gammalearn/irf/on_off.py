@@ -57,6 +57,8 @@ def off_regions(pointing, source, radius_deg, n_max=0, excluded=()):
     IRFError
         Source too near to the pointing or too far, or no region left.
     """
+    if not radius_deg > 0:
+        raise IRFError(f"regions of {radius_deg:g} deg are none; raise theta_cut")
     offset = np.rad2deg(angular_separation(*pointing, *source))
     if offset < ON_TO_OFF / 2 * radius_deg:
         raise IRFError(

@@ -50,6 +50,7 @@ class IrfTool(IrfOptions):
             self.obs_time, tuple(self.source_ring) or None,
         )  # fmt: skip
         say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
+        observed = observe(self, simulated_beside(self, data)) if self.observation else None
         chosen = {
             name: select_across(
                 data.samples, data.weights, name, self._choose(name), self.background_ring
@@ -66,7 +67,7 @@ class IrfTool(IrfOptions):
             events.gamma, events.weight, background, chosen, self.n_replicas, self.seed
         )
         found |= own_benchmarks(events)
-        self._write(data, events, found, self._verdicts(found))
+        self._write(data, events, found, self._verdicts(found), observed)
 
     def _choose(self, name):
         """Cuts of a reconstructor from samples and weights."""
@@ -104,12 +105,11 @@ class IrfTool(IrfOptions):
                 )  # fmt: skip
         return out
 
-    def _write(self, data, events, found, verdicts):
+    def _write(self, data, events, found, verdicts, observed):
         """Tables, response functions, summary; the verdict for the reader."""
         from ..irf.weights import spectrum_named
         from .irf_output import print_verdict, write_all
 
-        observed = observe(self, simulated_beside(self, data)) if self.observation else None
         self.output.mkdir(exist_ok=True)
         settings = {
             key: getattr(self, key)

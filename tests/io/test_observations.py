@@ -234,10 +234,10 @@ def directions():
     when = START + rng.uniform(0, 6 * 3600, n) + 86400 * rng.integers(0, 3, n)
     alt, az = rng.uniform(0.5, 1.5, n), rng.uniform(0, 2 * np.pi, n)
     frame = AltAz(obstime=Time(when, format="unix"), location=SITE)
-    started = time.perf_counter()
+    started = time.process_time()
     sky = AltAz(alt=alt * u.rad, az=az * u.rad, obstime=frame.obstime, location=SITE)
     sky = sky.transform_to(ICRS())
-    return alt, az, when, sky.ra.rad, sky.dec.rad, time.perf_counter() - started
+    return alt, az, when, sky.ra.rad, sky.dec.rad, time.process_time() - started
 
 
 def test_fast_directions_are_exact(directions):
@@ -252,9 +252,9 @@ def test_fast_directions_are_exact(directions):
 
 def test_fast_directions_are_fast(directions):
     alt, az, when, *_, slow = directions
-    started = time.perf_counter()
+    started = time.process_time()
     to_icrs(alt, az, when, SITE)
-    assert time.perf_counter() - started < slow / 2
+    assert time.process_time() - started < slow / 2
 
 
 def test_directions_that_are_not_known_stay_so():

@@ -164,6 +164,12 @@ def test_impossible_regions_are_refused(offset, message):
         off_regions(pointing_at(offset), CRAB, 0.2)
 
 
+@pytest.mark.parametrize("radius", [0.0, -1.0, np.nan])
+def test_no_circle_is_refused(radius):
+    with pytest.raises(IRFError, match="theta_cut"):
+        off_regions(pointing_at(0.5), CRAB, radius)
+
+
 def test_live_time_of_a_detector_with_dead_time():
     """Exponential waiting after a fixed dead time, in two parts with a break of a minute."""
     rng = np.random.default_rng(3)

@@ -248,10 +248,11 @@ def test_cuts_of_simulations_are_used_on_observations(observed, simulated, tmp_p
         (["--observation", "nix.h5", "--source", "Crab"], {}, "nix.h5: no such file"),
         (["ONE", "--source", "Crab"], {"reconstructors": {}}, "name its reconstructors"),
         (["ONE", "--source", "Crab", "GAMMA"], {}, "give DL2 files with --proton"),
+        (["ONE", "--source", "10 10", "GAMMA", "PROTON"], {}, "run 1817: source"),
     ],
 )
 def test_wrong_input_is_one_line(observed, simulated, tmp_path, capsys, words, settings, message):
-    given = {"ONE": observed[2:4], "GAMMA": simulated[:2]}
+    given = {"ONE": observed[2:4], "GAMMA": simulated[:2], "PROTON": simulated[2:]}
     options = [w for word in words for w in given.get(word, [word])]
     assert run(tmp_path, *options, "-o", tmp_path / "out", settings=settings) == 2
     captured = capsys.readouterr()
@@ -270,3 +271,15 @@ def test_sources_by_name_and_position(text):
 def test_no_position_is_refused(text):
     with pytest.raises(IRFError, match="source"):
         source_position(text)
+
+
+def test_simulations_of_other_reconstructors_are_not_compared(runs, simulated, tmp_path):
+    """A file of lstchain beside simulations of ctapipe."""
+    write_lstchain(tmp_path / "lst.h5", runs, "table")
+    words = ["--observation", tmp_path / "lst.h5", "--source", "Crab", *simulated, "--no-html"]
+    settings = {"n_replicas": 20, "background_ring": [0.0, 3.0]}
+    assert run(tmp_path, *words, "-o", tmp_path / "out", settings=settings) == 0
+    whole = json.loads((tmp_path / "out/summary.json").read_text())
+    assert not whole["observation"]["agreement"]
+    assert whole["observation"]["reconstructors"]["lstchain"]["significance"] > 15
+    assert any("other reconstructors" in text for text in whole["warnings"])
