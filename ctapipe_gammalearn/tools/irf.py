@@ -4,6 +4,8 @@ from ctapipe.core import Provenance
 from traitlets import default
 
 from .base import progress_bar, say
+from .irf_observation import observe, simulated_beside
+from .irf_observation_output import print_numbers, report_alone
 from .irf_options import IrfOptions
 
 __all__ = ["IrfTool", "main"]
@@ -25,6 +27,7 @@ class IrfTool(IrfOptions):
         "cuts": "IrfTool.cuts",
         "obs-time": "IrfTool.obs_time", "n-replicas": "IrfTool.n_replicas",
         "seed": "IrfTool.seed", "level": "IrfTool.level", "timing": "IrfTool.timing",
+        "observation": "IrfTool.observation", "source": "IrfTool.source",
     }  # fmt: skip
     flags = {
         "overwrite": ({"IrfTool": {"overwrite": True}}, "Replace earlier results."),
@@ -46,6 +49,9 @@ class IrfTool(IrfOptions):
         from .irf_input import n_threads, read_all
         from .irf_leakage import check_trainings
 
+        if self.observation_alone:
+            report_alone(self)
+            return
         for kind, paths in self.files().items():
             for path in paths:
                 Provenance().add_input_file(path, role=f"dl2-{kind}", add_meta=False)
@@ -60,6 +66,7 @@ class IrfTool(IrfOptions):
                 self.obs_time, tuple(self.source_ring) or None, bar.update,
             )  # fmt: skip
         say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
+        observed = observe(self, simulated_beside(self, data)) if self.observation else None
         chosen = {
             name: select_across(
                 data.samples, data.weights, name, self._choose(name), self.background_ring
@@ -78,7 +85,7 @@ class IrfTool(IrfOptions):
                 n_threads(), bar.update,
             )  # fmt: skip
         found |= own_benchmarks(events)
-        self._write(data, events, found, self._verdicts(found))
+        self._write(data, events, found, self._verdicts(found), observed)
 
     def _choose(self, name):
         """Cuts of a reconstructor from samples and weights."""
@@ -125,7 +132,7 @@ class IrfTool(IrfOptions):
                     out[name] = withheld(rows, headline, overlapping)
         return out
 
-    def _write(self, data, events, found, verdicts):
+    def _write(self, data, events, found, verdicts, observed):
         """Tables, response functions, summary; the verdict for the reader."""
         from ..irf.overlays import overlays
         from .irf_output import Outcome, print_verdict, write_all
@@ -137,15 +144,16 @@ class IrfTool(IrfOptions):
                 "level", "quality", "cuts_mode", "gammaness_cut", "theta_cut", "efficiency",
                 "min_bkg_mc", "min_bkg_verdict", "obs_time", "background_ring", "endpoints",
                 "energy_range", "auc_margin", "ratio_margin", "n_replicas", "seed", "reference",
-                "reconstructors", "spectra", "allow_leakage", "overlays",
+                "reconstructors", "spectra", "allow_leakage", "overlays", "off_regions", "excluded",
             )
         }  # fmt: skip
         settings["source_ring"] = data.source_ring
         labels = self._labels()
+        files = self.files() | {"cuts": self.cuts, "observation": self.observation}
         outcome = Outcome(
-            data, events, found, verdicts, settings, self.files() | {"cuts": self.cuts},
+            data, events, found, verdicts, settings, files,
             {name: self._choose(name) for name in self.reconstructors}, labels, self._leakage,
-            self._timing, overlays(self.overlays),
+            self._timing, overlays(self.overlays), *(observed or ({}, None)),
         )  # fmt: skip
         write_all(self.output, outcome, self.html)
         Provenance().add_output_file(
@@ -153,6 +161,8 @@ class IrfTool(IrfOptions):
         )
         for name, (rows, headline) in verdicts.items():
             print_verdict(rows, headline, labels[name], labels[self.reference])
+        if observed:
+            print_numbers(observed[1])
         page = ", report.html" if self.html else ""
         say(f"{self.output}: benchmarks/*.ecsv, irf_*.fits.gz, cuts_*.fits, summary.json{page}")
 

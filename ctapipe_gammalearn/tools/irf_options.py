@@ -13,7 +13,8 @@ from ctapipe.core.traits import (
 )
 
 from ..exceptions import IRFError
-from .base import InputPath, ModelTool
+from .base import InputPath
+from .irf_observation import ObservationOptions
 
 __all__ = ["IrfOptions"]
 
@@ -31,7 +32,7 @@ def sample_files(role):
     return List(InputPath(), help=text).tag(config=True)
 
 
-class IrfOptions(ModelTool):
+class IrfOptions(ObservationOptions):
     """Options of `IrfTool`."""
 
     gamma = sample_files("gammas of a point source or ring")
@@ -105,6 +106,11 @@ class IrfOptions(ModelTool):
 
         return {kind: getattr(self, kind) for kind in KINDS}
 
+    @property
+    def observation_alone(self):
+        """No simulations are given: no verdict."""
+        return bool(self.observation) and not any(self.files().values())
+
     def prepare(self):
         """Refuse what can be seen without reading events."""
         from ..io.dl2_events import PARTS
@@ -114,9 +120,13 @@ class IrfOptions(ModelTool):
         from .irf_leakage import KEYS, check_keys
         from .irf_timing import read_timing
 
-        if not self.gamma and not self.gamma_diffuse:
+        if self.observation:
+            self.check_observation(self.observation_alone)
+        if self.observation_alone:
+            pass
+        elif not self.gamma and not self.gamma_diffuse:
             raise IRFError(f"{self.name}: no gammas; give DL2 files with --gamma")
-        if not self.proton:
+        elif not self.proton:
             raise IRFError(f"{self.name}: no background; give DL2 files with --proton")
         if self.output is None or not self.output.parent.is_dir():
             raise IRFError(f"{self.name}: give a folder with -o; its parent must exist")
@@ -129,7 +139,7 @@ class IrfOptions(ModelTool):
                     f" {' and '.join(KEYS)}"
                 )
             check_keys(name, prefixes)
-        if self.reference not in self.reconstructors:
+        if self.reference not in self.reconstructors and not self.observation_alone:
             raise IRFError(
                 f"reconstructors: no {self.reference!r} among {list(self.reconstructors)}; name"
                 " the reference with --IrfTool.reference"

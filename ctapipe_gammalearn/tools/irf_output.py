@@ -47,6 +47,9 @@ class Outcome:
     timing : dict or None
         From `irf_timing.read_timing`.
     overlays : list of irf.overlays.Overlay
+    observation_tables : dict of str to Table
+        From `irf_observation.observe`, as the next.
+    observation : dict or None
     """
 
     data: object
@@ -60,6 +63,8 @@ class Outcome:
     leakage: dict
     timing: dict | None
     overlays: list
+    observation_tables: dict
+    observation: dict | None
 
 
 def write_all(folder, outcome, html):
@@ -76,6 +81,7 @@ def write_all(folder, outcome, html):
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
     flux = spectrum_named(settings["spectra"]["gamma"])
     tables = all_tables(outcome.events, outcome.found, outcome.verdicts, flux)
+    tables |= outcome.observation_tables
     if outcome.overlays:
         tables["overlays"] = overlay_table(outcome.overlays)
     write_tables(folder, tables, meta)
@@ -102,11 +108,15 @@ def _summary(outcome):
     }
     inputs = {k: [file_record(path) for path in v] for k, v in outcome.files.items() if v}
     left = background_left(outcome.found, outcome.choose, settings["energy_range"])
-    return {
+    notes = warnings(data.samples, samples, outcome.verdicts, outcome.labels)
+    content = {
         "inputs": inputs, "settings": settings, "leakage": outcome.leakage, "samples": samples,
-        "verdict": verdict, "timing": outcome.timing, "background_mc": left,
-        "warnings": warnings(data.samples, samples, outcome.verdicts, outcome.labels),
+        "verdict": verdict, "timing": outcome.timing, "background_mc": left, "warnings": notes,
     }  # fmt: skip
+    if outcome.observation:
+        content["observation"] = outcome.observation
+        content["warnings"] = notes + outcome.observation["notes"]
+    return content
 
 
 def _write_responses(folder, data, settings, choose):
