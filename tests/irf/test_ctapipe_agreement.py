@@ -90,7 +90,7 @@ def run_ctapipe(folder, tool, kind, **options):
 
 
 @pytest.fixture(
-    scope="module", params=[1, pytest.param(10, marks=pytest.mark.slow)], ids=["quick", "full"]
+    scope="module", params=[1, pytest.param(10, marks=pytest.mark.long)], ids=["quick", "full"]
 )
 def folder(request, tmp_path_factory):
     """Folder of DL2 files."""

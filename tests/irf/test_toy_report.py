@@ -20,7 +20,7 @@ BACKGROUND = {
 }
 SIZES = [
     pytest.param((100_000, 300_000, 100_000), id="quick"),
-    pytest.param((1_000_000, 3_000_000, 1_000_000), id="full", marks=pytest.mark.slow),
+    pytest.param((1_000_000, 3_000_000, 1_000_000), id="full", marks=pytest.mark.long),
 ]
 
 
