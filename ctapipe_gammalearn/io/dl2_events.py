@@ -8,6 +8,7 @@ import numpy as np
 from astropy.coordinates import angular_separation
 from astropy.table import Table
 from ctapipe.core import QualityQuery
+from ctapipe.instrument import SubarrayDescription
 from ctapipe.io import read_table
 
 from ..exceptions import IRFError
@@ -31,7 +32,9 @@ COLUMNS = {"energy": {"energy": "TeV"}, "geometry": {"alt": "rad", "az": "rad"}}
 COLUMNS["gammaness"] = {"prediction": ""}
 
 
-def read_sample(paths, kind, reconstructors, level="subarray", quality=(), progress=None):
+def read_sample(
+    paths, kind, reconstructors, level="subarray", quality=(), progress=None, telescopes=()
+):
     """Events of one kind of particle from any number of files.
 
     Parameters
@@ -51,6 +54,8 @@ def read_sample(paths, kind, reconstructors, level="subarray", quality=(), progr
         event. Missing and NaN parameters fail.
     progress : callable, optional
         Called after each file.
+    telescopes : sequence of int or str
+        Numbers or types of the telescopes whose images count; all if there are none.
 
     Returns
     -------
@@ -69,7 +74,7 @@ def read_sample(paths, kind, reconstructors, level="subarray", quality=(), progr
     pointing = np.deg2rad([settings.az, settings.alt])
     parts, n_tels = [], 1
     for path in paths:
-        *found, n = _read_file(Path(path), kind, reconstructors, level, quality)
+        *found, n = _read_file(Path(path), kind, reconstructors, level, quality, telescopes)
         parts.append(_seen_from(pointing, *found))
         n_tels = max(n_tels, n)
         if progress is not None:
@@ -122,7 +127,7 @@ def _clusters(events):
     return shower
 
 
-def _read_file(path, kind, reconstructors, level, quality):
+def _read_file(path, kind, reconstructors, level, quality, telescopes):
     """Truth, reconstructions and number of telescopes of a file."""
     with opened(path) as h5:
         nodes = {
@@ -136,6 +141,8 @@ def _read_file(path, kind, reconstructors, level, quality):
         })  # fmt: skip
         tel_ids, rows = None, truth
         if level == "telescope":
+            if telescopes:
+                nodes = _of_telescopes(path, h5, nodes, telescopes)
             tel_ids = sorted({t for found in nodes.values() for node in found for t in node})
             rows = _images(path, h5, tel_ids)
         index = _match(rows, truth, ("obs_id", "event_id"))
@@ -184,6 +191,21 @@ def _nodes(path, h5, level, part, prefix):
         {int(name.removeprefix("tel_")): f"{node}/{name}" for name in h5.get_node(node)._v_children}
         for node in found
     ]
+
+
+def _of_telescopes(path, h5, nodes, telescopes):
+    """Those tables of ``nodes`` that are of some telescopes, given by number or type."""
+    try:
+        chosen = SubarrayDescription.from_hdf(h5, "EQUIVALENT").get_tel_ids(telescopes)
+    except ValueError as error:
+        raise IRFError(f"{path}: {' '.join(str(error).split())}; change allowed_tels") from None
+    out = {
+        key: [{t: node for t, node in tables.items() if t in chosen} for tables in found]
+        for key, found in nodes.items()
+    }
+    if not all(tables for found in out.values() for tables in found):
+        raise IRFError(f"{path}: no results of telescopes {telescopes}; change allowed_tels")
+    return out
 
 
 def _images(path, h5, tel_ids):

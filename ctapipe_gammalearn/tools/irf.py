@@ -24,7 +24,7 @@ class IrfTool(IrfOptions):
         "gamma": "IrfTool.gamma", "gamma-diffuse": "IrfTool.gamma_diffuse",
         "proton": "IrfTool.proton", "electron": "IrfTool.electron",
         ("o", "output"): "IrfTool.output", "cuts-mode": "IrfTool.cuts_mode",
-        "cuts": "IrfTool.cuts",
+        "cuts": "IrfTool.cuts", "allowed-tels": "IrfTool.allowed_tels",
         "obs-time": "IrfTool.obs_time", "n-replicas": "IrfTool.n_replicas",
         "seed": "IrfTool.seed", "level": "IrfTool.level", "timing": "IrfTool.timing",
         "observation": "IrfTool.observation", "source": "IrfTool.source",
@@ -63,7 +63,7 @@ class IrfTool(IrfOptions):
         with progress_bar(n_files, " files", self.quiet) as bar:
             data = read_all(
                 self.files(), self.reconstructors, self.level, self.quality, self.spectra,
-                self.obs_time, tuple(self.source_ring) or None, bar.update,
+                self.obs_time, tuple(self.source_ring) or None, bar.update, self.allowed_tels,
             )  # fmt: skip
         say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
         observed = observe(self, simulated_beside(self, data)) if self.observation else None
@@ -141,10 +141,11 @@ class IrfTool(IrfOptions):
         settings = {
             key: getattr(self, key)
             for key in (
-                "level", "quality", "cuts_mode", "gammaness_cut", "theta_cut", "efficiency",
-                "min_bkg_mc", "min_bkg_verdict", "obs_time", "background_ring", "endpoints",
-                "energy_range", "auc_margin", "ratio_margin", "n_replicas", "seed", "reference",
-                "reconstructors", "spectra", "allow_leakage", "overlays", "off_regions", "excluded",
+                "level", "allowed_tels", "quality", "cuts_mode", "gammaness_cut", "theta_cut",
+                "efficiency", "min_bkg_mc", "min_bkg_verdict", "obs_time", "background_ring",
+                "endpoints", "energy_range", "auc_margin", "ratio_margin", "n_replicas", "seed",
+                "reference", "reconstructors", "spectra", "allow_leakage", "overlays",
+                "off_regions", "excluded",
             )
         }  # fmt: skip
         settings["source_ring"] = data.source_ring

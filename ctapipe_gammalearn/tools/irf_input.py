@@ -55,8 +55,9 @@ def n_threads():
 
 
 def read_all(
-    files, reconstructors, level, quality, spectra, obs_time_h, source_ring=None, progress=None
-):
+    files, reconstructors, level, quality, spectra, obs_time_h, source_ring=None, progress=None,
+    telescopes=(),
+):  # fmt: skip
     """Read all samples and weigh them.
 
     Parameters
@@ -74,6 +75,8 @@ def read_all(
         True offsets of the gammas; needed if there are diffuse ones only.
     progress : callable, optional
         Called after each file.
+    telescopes : sequence of int or str
+        See `io.dl2_events.read_sample`.
 
     Returns
     -------
@@ -87,7 +90,9 @@ def read_all(
     good, n_read, first = {}, {}, None
     for kind, paths in files.items():
         if paths:
-            sample, settings = read_sample(paths, kind, reconstructors, level, quality, progress)
+            sample, settings = read_sample(
+                paths, kind, reconstructors, level, quality, progress, telescopes
+            )
             first = first or settings
             check_same_array(first, settings)
             # of all events there is no more than one kind in memory

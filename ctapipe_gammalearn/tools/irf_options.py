@@ -10,6 +10,7 @@ from ctapipe.core.traits import (
     Path,
     Tuple,
     Unicode,
+    Union,
 )
 
 from ..exceptions import IRFError
@@ -52,6 +53,9 @@ class IrfOptions(ObservationOptions):
     ).tag(config=True)
     level = CaselessStrEnum(
         ["subarray", "telescope"], "subarray", help="A row is an event, or an image."
+    ).tag(config=True)
+    allowed_tels = List(
+        Union([Int(), Unicode()]), help="Numbers or types of telescopes, at their level only."
     ).tag(config=True)
     quality = List(
         Tuple(Unicode(), Unicode()),
@@ -152,6 +156,8 @@ class IrfOptions(ObservationOptions):
             spectrum_named(spectrum)
         overlays(self.overlays)
         self._timing = read_timing(self.timing, self.reconstructors, self.reference)
+        if self.allowed_tels and self.level != "telescope":
+            raise IRFError("allowed_tels: choose telescopes with --level telescope")
         if not 0 <= self.background_ring[0] < self.background_ring[1]:
             raise IRFError(f"background_ring {self.background_ring}: give two rising offsets")
         if len(self.source_ring) not in (0, 2):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tables
+from astropy.table import vstack
 from ctapipe.io import read_table, write_table
 
 from ctapipe_gammalearn.exceptions import IRFError
@@ -239,3 +240,58 @@ def test_another_azimuth_is_another_pointing(files, tmp_path):
 def test_unusable_quality_is_one_line(files, text, message):
     with pytest.raises(IRFError, match=message):
         read_sample([files.gamma], "gamma", PREFIXES, quality=[("q", text)])
+
+
+@pytest.fixture
+def images(gamma):
+    """All gammas seen by telescope 1, every third one by telescope 2 as well, twice as strong."""
+    seen = "/dl1/event/telescope/trigger"
+    first = read_table(gamma, seen)
+    second = first[::3].copy()
+    first["tel_id"], second["tel_id"] = 1, 2
+    write_table(vstack([first, second]), gamma, seen, overwrite=True)
+    for prefixes in PREFIXES.values():
+        for part, group in GROUPS.items():
+            prefix = prefixes[part]
+            table = read_table(gamma, f"/dl2/event/subarray/{group}/{prefix}")
+            table.remove_column(f"{prefix}_telescopes")
+            for name in table.colnames[2:]:
+                table.rename_column(name, name.replace(prefix, f"{prefix}_tel"))
+            table["tel_id"] = 1
+            node = f"/dl2/event/telescope/{group}/{prefix}"
+            write_table(table, gamma, f"{node}/tel_001")
+            table["tel_id"] = 2
+            if part == "energy":
+                table[f"{prefix}_tel_energy"] *= 2
+            # in another order
+            write_table(table[::3][::-1], gamma, f"{node}/tel_002")
+    return gamma
+
+
+def test_images_of_all_telescopes_are_rows(images, files):
+    sample, settings = read_sample([images], "gamma", PREFIXES, "telescope")
+    expected = files.samples["gamma"].reconstructions["ref"].energy
+    np.testing.assert_allclose(sample.reconstructions["ref"].energy[:600], expected)
+    np.testing.assert_allclose(sample.reconstructions["ref"].energy[600:], 2 * expected[::3])
+    np.testing.assert_array_equal(sample.cluster[600:], sample.cluster[:600:3])
+    assert sample.thrown.n_showers == 2 * settings.thrown.n_showers
+
+
+@pytest.mark.parametrize("chosen", [[2], [2, 2], ["LST_LST_LSTCam", 2]])
+def test_images_of_some_telescopes(images, files, chosen):
+    sample, settings = read_sample([images], "gamma", PREFIXES, "telescope", telescopes=chosen)
+    n = 600 * (len(set(chosen)) == 2) + 200
+    assert len(sample) == n
+    expected = files.samples["gamma"].reconstructions["ref"].energy
+    np.testing.assert_allclose(sample.reconstructions["ref"].energy[-200:], 2 * expected[::3])
+    assert sample.thrown.n_showers == (1 + (n == 800)) * settings.thrown.n_showers
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [([77], "tel_id=77 not in subarray"), ([4], r"no results of telescopes \[4\]"),
+     (["SST"], "SST")],
+)  # fmt: skip
+def test_telescopes_that_are_not_there(images, chosen, message):
+    with pytest.raises(IRFError, match=f"gamma.dl2.h5: .*{message}.*; change allowed_tels"):
+        read_sample([images], "gamma", PREFIXES, "telescope", telescopes=chosen)
