@@ -146,7 +146,11 @@ def test_several_files_add_up(files, tmp_path):
     second = tmp_path / "second.dl2.h5"
     write_dl2(second, toy(50, 0, seed=9)["gamma"], obs_id=2)
     first, one = read_sample([files.gamma], "gamma", PREFIXES)
-    both, two = read_sample([files.gamma, second], "gamma", PREFIXES)
+    read = []
+    both, two = read_sample(
+        [files.gamma, second], "gamma", PREFIXES, progress=lambda: read.append(1)
+    )
+    assert len(read) == 2
     assert len(both) == 650
     same(both.take(np.arange(600)), first)
     assert two.thrown.n_showers > one.thrown.n_showers

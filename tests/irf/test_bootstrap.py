@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -159,7 +161,9 @@ def test_order_of_rows_and_threads_do_not_change_one_bit(rng):
         (all_plans(*columns), 2),
         (all_plans(*(column[order] for column in columns)), 1),
     ]:
-        found = bootstrap(plans, 20, n_threads=n_threads)
+        ticks = itertools.count()
+        found = bootstrap(plans, 20, n_threads=n_threads, progress=ticks.__next__)
+        assert next(ticks) == 21
         for name, values in expected.items():
             assert_array_equal(found[name], values)
 
