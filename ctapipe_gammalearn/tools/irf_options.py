@@ -10,8 +10,8 @@ from ctapipe.core.traits import (
     Path,
     Tuple,
     Unicode,
-    Union,
 )
+from traitlets import Union
 
 from ..exceptions import IRFError
 from .base import InputPath
