@@ -42,6 +42,8 @@ def write_all(folder, data, events, found, verdicts, settings, files, choose, fl
     html : bool
         Draw the figures and write the page.
     """
+    # a page of earlier results would contradict these
+    (folder / "report.html").unlink(missing_ok=True)
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
     tables = all_tables(events, found, verdicts, flux)
     write_tables(folder, tables, meta)
