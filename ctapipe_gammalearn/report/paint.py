@@ -3,6 +3,7 @@
 Tables are those of `irf.curves` and its neighbours.
 """
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,7 +132,7 @@ def _plain(axes, value):
     low, high = sorted(axes.get_ylim())
     power = np.floor(np.log10(value) + 1e-9)
     decades = np.log10(high / low) if low > 0 else np.inf
-    digits = (1,) if decades > 2 else (1, 2, 5) if decades > 0.6 else range(1, 10)
+    digits = (1,) if decades > 2 else (1, 2, 5) if decades > 0.35 else range(1, 10)
     if round(value / 10**power) not in digits:
         return ""
     return f"{value:g}" if 1e-3 <= value < 1e4 else f"{value / 10**power:.0f}e{power:.0f}"
@@ -150,7 +151,7 @@ def overlay(axes, overlays, quantity):
     """Draw the curves of other instruments of one quantity."""
     for i, other in enumerate(o for o in overlays if o.quantity == quantity):
         line = OVERLAY_LINES[i % len(OVERLAY_LINES)]
-        label = f"{other.label} (other instrument; {other.definition})"
+        label = textwrap.fill(f"{other.label} (other instrument; {other.definition})", 60)
         axes.plot(other.energy, other.value, color=INK, alpha=0.55, linestyle=line, label=label)
         if other.lo is not None:
             axes.fill_between(other.energy, other.lo, other.hi, color=INK, alpha=0.1, linewidth=0)

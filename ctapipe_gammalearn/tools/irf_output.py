@@ -47,6 +47,8 @@ def write_all(
     observed : (dict of str to Table, dict), optional
         From `irf_observation.observe`.
     """
+    # a page of earlier results would contradict these
+    (folder / "report.html").unlink(missing_ok=True)
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
     more_tables, observation = observed or ({}, None)
     tables = all_tables(events, found, verdicts, flux) | more_tables
