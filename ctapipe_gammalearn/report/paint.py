@@ -3,6 +3,7 @@
 Tables are those of `irf.curves` and its neighbours.
 """
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,7 +151,7 @@ def overlay(axes, overlays, quantity):
     """Draw the curves of other instruments of one quantity."""
     for i, other in enumerate(o for o in overlays if o.quantity == quantity):
         line = OVERLAY_LINES[i % len(OVERLAY_LINES)]
-        label = f"{other.label} (other instrument; {other.definition})"
+        label = textwrap.fill(f"{other.label} (other instrument; {other.definition})", 60)
         axes.plot(other.energy, other.value, color=INK, alpha=0.55, linestyle=line, label=label)
         if other.lo is not None:
             axes.fill_between(other.energy, other.lo, other.hi, color=INK, alpha=0.1, linewidth=0)

@@ -78,6 +78,8 @@ def write_all(folder, outcome, html):
         Draw the figures and write the page.
     """
     settings = outcome.settings
+    # a page of earlier results would contradict these
+    (folder / "report.html").unlink(missing_ok=True)
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
     flux = spectrum_named(settings["spectra"]["gamma"])
     tables = all_tables(outcome.events, outcome.found, outcome.verdicts, flux)

@@ -155,6 +155,8 @@ def test_tables_and_summary_give_the_same_page_again(out, tmp_path):
 
 
 def test_no_html_gives_the_same_summary_without_page_and_figures(out, dl2, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").write_text("of an earlier run")
     options = ["-o", tmp_path / "out", "--no-html"]
     assert run(tmp_path, dl2, ["reference", "network"], *options) == 0
     assert not (tmp_path / "out" / "report.html").exists()
