@@ -14,16 +14,16 @@ from ctapipe.io import read_table
 from ..exceptions import IRFError
 from ..irf.on_off import live_time
 from ..irf.sky import Observation, Run, SkyReconstruction, from_icrs, to_icrs
-from .dl2_events import (
-    PARTS,
-    _nodes,
-    _parameters,
-    _parsed,
-    _prefix,
-    _quality,
-    _reconstruction,
-)
 from .dl2_settings import opened
+from .dl2_tables import (
+    PARTS,
+    image_parameters,
+    parsed,
+    prefix_of,
+    quality_mask,
+    read_reconstruction,
+    result_nodes,
+)
 from .lstchain_dl2 import KEY, LST1, read_lstchain
 
 __all__ = ["LSTCHAIN", "read_observation"]
@@ -180,7 +180,7 @@ def _read_file(path, reconstructors, level, quality):
 
 def _lstchain(path, h5, quality):
     """File of lstchain."""
-    names = {n.id for _, t in quality for n in ast.walk(_parsed(t)) if isinstance(n, ast.Name)}
+    names = {n.id for _, t in quality for n in ast.walk(parsed(t)) if isinstance(n, ast.Name)}
     columns, extra = read_lstchain(path, h5, names)
     kept = np.ones(len(columns["time"]), bool)
     if quality:
@@ -204,7 +204,7 @@ def _lstchain(path, h5, quality):
 def _ctapipe(path, h5, reconstructors, level, quality):
     """File of ctapipe."""
     nodes = {
-        name: {p: _nodes(path, h5, level, p, _prefix(name, prefixes, p)) for p in PARTS}
+        name: {p: result_nodes(path, h5, level, p, prefix_of(name, prefixes, p)) for p in PARTS}
         for name, prefixes in reconstructors.items()
     }
     trigger = read_table(h5, TRIGGER)
@@ -216,7 +216,7 @@ def _ctapipe(path, h5, reconstructors, level, quality):
         rows["tel_id"] = np.full(n, _only_telescope(path, {t for node in found for t in node}))
     intensity = np.full(n, np.nan)
     if PARAMETERS in h5:
-        bright = _parameters(path, h5, rows, level, ["hillas_intensity"], PARAMETERS)
+        bright = image_parameters(path, h5, rows, level, ["hillas_intensity"], PARAMETERS)
         intensity = bright["hillas_intensity"]
     pointing, frame = _array_pointing(path, h5, keys["obs_id"], trigger["time"].utc.unix)
     # no true values in a quality selection
@@ -225,8 +225,10 @@ def _ctapipe(path, h5, reconstructors, level, quality):
         "time": trigger["time"].utc.unix, "delta_t": None, "pointing": pointing, "frame": frame,
         "event_type": np.asarray(trigger["event_type"]) if "event_type" in names else None,
         "intensity": intensity, "location": _location(path, h5), "notes": [],
-        "kept": _quality(path, h5, rows, unknown, level, quality),
-        "reconstructions": {k: _reconstruction(path, h5, rows, level, p) for k, p in nodes.items()},
+        "kept": quality_mask(path, h5, rows, unknown, level, quality),
+        "reconstructions": {
+            k: read_reconstruction(path, h5, rows, level, p) for k, p in nodes.items()
+        },
     }  # fmt: skip
 
 

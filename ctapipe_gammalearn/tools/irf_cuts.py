@@ -1,7 +1,7 @@
 """Cuts of ``ctapipe-gammalearn-irf`` from files."""
 
 from ..exceptions import IRFError
-from ..io.dl2_events import PARTS
+from ..io.dl2_tables import PARTS
 from ..irf.cuts_file import read_cuts
 from .base import say
 

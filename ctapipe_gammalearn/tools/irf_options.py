@@ -117,7 +117,7 @@ class IrfOptions(ObservationOptions):
 
     def prepare(self):
         """Refuse what can be seen without reading events."""
-        from ..io.dl2_events import PARTS
+        from ..io.dl2_tables import PARTS
         from ..irf.overlays import overlays
         from ..irf.weights import spectrum_named
         from .irf_cuts import file_cuts

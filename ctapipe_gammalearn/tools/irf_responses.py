@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..io.dl2_events import PARTS
+from ..io.dl2_tables import PARTS
 from ..irf.cuts_file import cuts_hdus
 from ..irf.fits import Grid, Responses, response_hdus, write_fits
 from ..irf.samples import RECO_EDGES

@@ -11,7 +11,7 @@ from astropy.table import vstack
 from ctapipe.io import read_table, write_table
 
 from ctapipe_gammalearn.exceptions import IRFError
-from ctapipe_gammalearn.io import dl2_events
+from ctapipe_gammalearn.io import dl2_tables
 from ctapipe_gammalearn.io.dl2_events import read_sample
 from ctapipe_gammalearn.io.dl2_settings import check_same_array, read_settings
 from tests.irf.dl2 import GROUPS, PREFIXES, write_dl2
@@ -99,7 +99,7 @@ def test_tables_in_another_order_are_joined_by_event(gamma, files):
 
 def test_small_chunks_change_nothing(files, monkeypatch):
     whole, _ = read_sample([files.gamma], "gamma", PREFIXES)
-    monkeypatch.setattr(dl2_events, "CHUNK", 7)
+    monkeypatch.setattr(dl2_tables, "CHUNK", 7)
     same(read_sample([files.gamma], "gamma", PREFIXES)[0], whole)
 
 

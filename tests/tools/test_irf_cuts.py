@@ -8,7 +8,7 @@ import pytest
 from astropy.table import Table
 from ctapipe.tools.compute_irf import IrfTool as CtapipeTool
 
-from ctapipe_gammalearn.io import dl2_events
+from ctapipe_gammalearn.io import dl2_events, dl2_tables
 from ctapipe_gammalearn.irf import comparison
 from ctapipe_gammalearn.irf.bootstrap import bootstrap
 from ctapipe_gammalearn.irf.cuts_file import cuts_hdus, read_cuts
@@ -120,9 +120,11 @@ def test_shuffled_events_chunks_and_threads_give_the_same_summary(
     rng = np.random.default_rng(0)
     order = {kind: {"order": rng.permutation(len(s))} for kind, s in samples.items()}
     shuffled = write(samples, tmp_path, **order)
-    monkeypatch.setattr(dl2_events, "CHUNK", 1000)
+    monkeypatch.setattr(dl2_tables, "CHUNK", 1000)
     monkeypatch.setattr(
-        comparison, "bootstrap", lambda plans, n, seed: bootstrap(plans, n, seed, n_threads=2)
+        comparison,
+        "bootstrap",
+        lambda plans, n, seed, _, progress: bootstrap(plans, n, seed, 2, progress),
     )
     assert run(tmp_path, *shuffled, "-o", tmp_path / "out", settings=EFFICIENCY) == 0
     assert summary(tmp_path / "out") == summary(out)
