@@ -42,9 +42,12 @@ reconstruct stereo test_proton 0.142 --array 4LST
 python "$here/train_forest.py" --gamma data/train_gamma_diffuse.dl1.h5 \
     --background data/train_proton.dl1.h5 --apply network/*.h5 -o forest
 
+[ -e timing.json ] || python "$here/time_reconstructors.py" test/mono/test_gamma_point.dl1.h5 \
+    "$model" forest -o timing.json
+
 report() { # report NAME CONFIGURATION
     ctapipe-gammalearn-irf --config "$2" --gamma "forest/$1.gamma.dl2.h5" \
-        --proton "forest/$1.proton.dl2.h5" -o "report_$1" --overwrite
+        --proton "forest/$1.proton.dl2.h5" --timing timing.json -o "report_$1" --overwrite
 }
 
 report mono "$configuration/irf.yaml"
