@@ -46,26 +46,13 @@ class IrfTool(IrfOptions):
         """Read, choose cuts, compare, write."""
         from ..irf.comparison import benchmarks, joined, select_across
         from ..irf.curves import Events, own_benchmarks
-        from .irf_input import n_threads, read_all
-        from .irf_leakage import check_trainings
+        from .irf_input import n_threads
 
         if self.observation_alone:
             report_alone(self)
             return
-        for kind, paths in self.files().items():
-            for path in paths:
-                Provenance().add_input_file(path, role=f"dl2-{kind}", add_meta=False)
-        self._leakage = check_trainings(self.files(), self.reconstructors, self._labels())
-        for found in self._leakage.values():
-            for sentence in found["sentences"]:
-                say(f"WARNING: {sentence}" if found["overlap"] else sentence)
-        n_files = sum(map(len, self.files().values()))
-        with progress_bar(n_files, " files", self.quiet) as bar:
-            data = read_all(
-                self.files(), self.reconstructors, self.level, self.quality, self.spectra,
-                self.obs_time, tuple(self.source_ring) or None, bar.update, self.allowed_tels,
-            )  # fmt: skip
-        say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
+        self._leakage = self._trainings()
+        data = self._read()
         observed = observe(self, simulated_beside(self, data)) if self.observation else None
         chosen = {
             name: select_across(
@@ -86,6 +73,32 @@ class IrfTool(IrfOptions):
             )  # fmt: skip
         found |= own_benchmarks(events)
         self._write(data, events, found, self._verdicts(found), observed)
+
+    def _trainings(self):
+        """Overlap of the events with trainings, by reconstructor; said at once."""
+        from .irf_leakage import check_trainings
+
+        leakage = check_trainings(self.files(), self.reconstructors, self._labels())
+        for found in leakage.values():
+            for sentence in found["sentences"]:
+                say(f"WARNING: {sentence}" if found["overlap"] else sentence)
+        return leakage
+
+    def _read(self):
+        """Read all simulated samples."""
+        from .irf_input import read_all
+
+        files = self.files()
+        for kind, paths in files.items():
+            for path in paths:
+                Provenance().add_input_file(path, role=f"dl2-{kind}", add_meta=False)
+        with progress_bar(sum(map(len, files.values())), " files", self.quiet) as bar:
+            data = read_all(
+                files, self.reconstructors, self.level, self.quality, self.spectra,
+                self.obs_time, tuple(self.source_ring) or None, bar.update, self.allowed_tels,
+            )  # fmt: skip
+        say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
+        return data
 
     def _choose(self, name):
         """Cuts of a reconstructor from samples and weights."""

@@ -117,25 +117,36 @@ class IrfOptions(ObservationOptions):
 
     def prepare(self):
         """Refuse what can be seen without reading events."""
-        from ..io.dl2_tables import PARTS
         from ..irf.overlays import overlays
-        from ..irf.weights import spectrum_named
         from .irf_cuts import file_cuts
-        from .irf_leakage import KEYS, check_keys
         from .irf_timing import read_timing
 
+        self._check_files()
+        self._check_reconstructors()
+        self._check_values()
+        self.cuts_of = file_cuts(self.cuts_mode, self.cuts, self.reconstructors, self.level)
+        overlays(self.overlays)
+        self._timing = read_timing(self.timing, self.reconstructors, self.reference)
+
+    def _check_files(self):
+        """Refuse missing samples, and a folder that holds results."""
         if self.observation:
             self.check_observation(self.observation_alone)
-        if self.observation_alone:
-            pass
-        elif not self.gamma and not self.gamma_diffuse:
-            raise IRFError(f"{self.name}: no gammas; give DL2 files with --gamma")
-        elif not self.proton:
-            raise IRFError(f"{self.name}: no background; give DL2 files with --proton")
+        if not self.observation_alone:
+            if not self.gamma and not self.gamma_diffuse:
+                raise IRFError(f"{self.name}: no gammas; give DL2 files with --gamma")
+            if not self.proton:
+                raise IRFError(f"{self.name}: no background; give DL2 files with --proton")
         if self.output is None or not self.output.parent.is_dir():
             raise IRFError(f"{self.name}: give a folder with -o; its parent must exist")
         if (self.output / "summary.json").exists() and not self.overwrite:
             raise IRFError(f"{self.output}: holds results; use --overwrite")
+
+    def _check_reconstructors(self):
+        """Refuse incomplete ones."""
+        from ..io.dl2_tables import PARTS
+        from .irf_leakage import KEYS, check_keys
+
         for name, prefixes in self.reconstructors.items():
             if not isinstance(prefixes, dict) or set(prefixes) - {"label", *KEYS} != set(PARTS):
                 raise IRFError(
@@ -148,14 +159,16 @@ class IrfOptions(ObservationOptions):
                 f"reconstructors: no {self.reference!r} among {list(self.reconstructors)}; name"
                 " the reference with --IrfTool.reference"
             )
-        self.cuts_of = file_cuts(self.cuts_mode, self.cuts, self.reconstructors, self.level)
+
+    def _check_values(self):
+        """Refuse unknown names and impossible numbers."""
+        from ..irf.weights import spectrum_named
+
         if unknown := set(self.spectra) - set(SPECTRA):
             raise IRFError(f"spectra: unknown particle {min(unknown)}; give {', '.join(SPECTRA)}")
         self.spectra = SPECTRA | self.spectra
         for spectrum in self.spectra.values():
             spectrum_named(spectrum)
-        overlays(self.overlays)
-        self._timing = read_timing(self.timing, self.reconstructors, self.reference)
         if self.allowed_tels and self.level != "telescope":
             raise IRFError("allowed_tels: choose telescopes with --level telescope")
         if not 0 <= self.background_ring[0] < self.background_ring[1]:
