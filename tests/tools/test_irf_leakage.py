@@ -68,7 +68,7 @@ def configured(folder, network=None, reference=None, settings=None):
 
 def run(folder, dl2, *options, **entries):
     """Exit code of the command."""
-    argv = ["--config", configured(folder, **entries), "-o", folder / "out", *options]
+    argv = ["--config", configured(folder, **entries), "-o", folder / "out", "--no-html", *options]
     argv += [word for kind, path in dl2.items() for word in (f"--{kind}", path)]
     return run_tool(IrfTool(), argv=[str(word) for word in argv], cwd=folder, raises=False)
 
