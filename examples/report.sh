@@ -1,21 +1,18 @@
 #!/usr/bin/env bash
 # From simulation to the report of ctapipe-gammalearn-irf, one telescope and four:
-#   examples/report.sh FOLDER [MODEL]
+#   examples/report.sh FOLDER
 # trains ctapipe's Random Forest on the training samples FOLDER/data, which `make train-data`
 # makes and on which the models of the package were trained, simulates test samples, and gives
-# both reconstructions the same events.  MODEL is a model file, by default lst-gammaphysnet.
-# What is there is kept: run it again after an interruption.
+# both reconstructions, lst-gammaphysnet and the forest, the same events.  What is there is kept: run it
+# again after an interruption.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 configuration=$here/../ctapipe_gammalearn/resources
 folder=${1:?give a folder}
-model=$(realpath "${2:-/dev/null}")
 mkdir -p "$folder/test" "$folder/network"
 cd "$folder"
-if [ "$model" = /dev/null ]; then
-    model=$PWD/lst-gammaphysnet.safetensors
-    [ -e "$model" ] || ctapipe-gammalearn-models fetch lst-gammaphysnet -o .
-fi
+model=lst-gammaphysnet.safetensors
+[ -e "$model" ] || ctapipe-gammalearn-models fetch lst-gammaphysnet -o .
 
 printf '%s\n' "nsb: 1.0" >test/gamma.yaml
 printf '%s\n' "nsb: 1.0" "viewcone: [0, 6]" "reuse: 20" >test/proton.yaml
@@ -45,10 +42,7 @@ python "$here/train_forest.py" --gamma data/train_gamma_diffuse.dl1.h5 \
 [ -e timing.json ] || python "$here/time_reconstructors.py" test/mono/test_gamma_point.dl1.h5 \
     "$model" forest -o timing.json
 
-report() { # report NAME CONFIGURATION
-    ctapipe-gammalearn-irf --config "$2" --gamma "forest/$1.gamma.dl2.h5" \
-        --proton "forest/$1.proton.dl2.h5" --timing timing.json -o "report_$1" --overwrite
-}
-
-report mono "$configuration/irf.yaml"
-report stereo "$here/report_stereo.yaml"
+for name in mono stereo; do
+    ctapipe-gammalearn-irf --config "$here/report_$name.yaml" --gamma "forest/$name.gamma.dl2.h5" \
+        --proton "forest/$name.proton.dl2.h5" --timing timing.json -o "report_$name" --overwrite
+done

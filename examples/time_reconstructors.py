@@ -4,7 +4,7 @@
 
 The network's is what ``ctapipe-process`` takes more with it than without; the forest's is all of
 ``ctapipe-apply-models``, which reads image parameters and writes results.  CPU time of one process,
-the smallest of three runs.
+the smaller of two runs.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from pathlib import Path
 
 import tables
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 def cpu_seconds(tool, *arguments):
-    """CPU time of a ctapipe tool, the smallest of some runs."""
+    """CPU time of a ctapipe tool, the least of some runs."""
     command = [str(Path(sys.executable).with_name(tool)), *arguments, "--provenance-log=/dev/null"]
     found = []
     for _ in range(ROUNDS):

@@ -69,10 +69,12 @@ class Qualification:
     mask : ndarray, shape (n_bins,), bool
     shortage : str
         Why no bin qualifies; empty if one does.
+    edges : ndarray, shape (n_bins + 1,), TeV, optional
     """
 
     mask: np.ndarray
     shortage: str = ""
+    edges: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +139,7 @@ def qualified_bins(
     mask = (centre >= energy_range[0]) & (centre <= energy_range[1])
     if not mask.any():
         return Qualification(
-            mask, f"no bin between {energy_range[0]:g} and {energy_range[1]:g} TeV"
+            mask, f"no bin between {energy_range[0]:g} and {energy_range[1]:g} TeV", edges
         )
     wanted = [("gammas", n_gamma, min_gamma), ("background events", n_background, min_background)]
     for events, n, needed in wanted:
@@ -146,8 +148,8 @@ def qualified_bins(
         most = int(np.max(np.asarray(n)[mask]))
         mask = mask & (np.asarray(n) >= needed)
         if not mask.any():
-            return Qualification(mask, f"not enough {events} ({most} of {needed} needed)")
-    return Qualification(mask)
+            return Qualification(mask, f"not enough {events} ({most} of {needed} needed)", edges)
+    return Qualification(mask, edges=edges)
 
 
 def holm(p):
@@ -205,7 +207,7 @@ def verdict(endpoints, candidate, reference, auc_margin=0.005, ratio_margin=0.05
     for row in rows:
         if row["outcome"] == "undecided":
             row["more"] = (_half_width(row["ci95"]) / row["margin"]) ** 2
-        row["sentence"] = _sentence(row, candidate, reference)
+        row["sentence"] = _sentence(row, candidate, reference) + _where(row)
     return rows, _headline(rows, candidate, reference)
 
 
@@ -221,6 +223,7 @@ def _measure(endpoint, margin):
     row = {"name": endpoint.name, "n": int(endpoint.n), "n_bins": int(used.sum()), "margin": margin}
     unknown = "candidate", "candidate_ci95", "reference", "reference_ci95", "effect", "se"
     row |= dict.fromkeys((*unknown, "ci95", "ci90", "p", "p_holm", "more"))
+    row["energy_range"] = _reach(endpoint.bins.edges, used)
     row |= {"outcome": "not evaluable", "shortage": endpoint.bins.shortage or "no finite value"}
     if not used.any():
         return row
@@ -243,6 +246,14 @@ def _measure(endpoint, margin):
         "p": _p_value(float(effect[0]), error),
         "shortage": "",
     }
+
+
+def _reach(edges, used):
+    """Energies (TeV) from the first to the last bin that is used; None if unknown."""
+    if edges is None or not used.any():
+        return None
+    first, last = np.flatnonzero(used)[[0, -1]]
+    return [float(edges[first]), float(edges[last + 1])]
 
 
 def _p_value(effect, error):
@@ -288,6 +299,15 @@ def _sentence(row, candidate, reference):
         case "worse":
             return f"{reference} is better: {_found(row, candidate)}"
     return _found(row, candidate)
+
+
+def _where(row):
+    """How many bins a sentence is about, such as ' in 9 bins, 0.02 to 2 TeV'."""
+    if row["outcome"] == "not evaluable" or row["energy_range"] is None:
+        return ""
+    low, high = row["energy_range"]
+    bins = "1 bin" if row["n_bins"] == 1 else f"{row['n_bins']} bins"
+    return f" in {bins}, {low:.2g} to {high:.2g} TeV"
 
 
 def _found(row, candidate):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -162,6 +164,18 @@ def test_outcomes_follow_effect_error_and_margin(name, effect, error, outcome):
 def test_sentences_say_what_was_found(arguments, words):
     sentence = row_of(*arguments)["sentence"]
     assert all(word in sentence for word in words), sentence
+
+
+@pytest.mark.parametrize(
+    ("bins", "words"), [([2], " in 1 bin, 0.1 to 1 TeV"), ([0, 2], " in 2 bins, 0.001 to 1 TeV")]
+)
+def test_a_sentence_says_in_how_many_bins(bins, words):
+    plain = endpoint("theta68", 0.2)
+    mask = np.isin(np.arange(4), bins)
+    where = Qualification(mask, edges=np.array([0.001, 0.01, 0.1, 1.0, 10.0]))
+    row = verdict([replace(plain, bins=where)], *NAMES)[0][0]
+    assert row["sentence"].endswith(words)
+    assert row_of("theta68", 0.2)["energy_range"] is None
 
 
 def test_needed_events_follow_the_square_of_the_interval():
