@@ -6,7 +6,15 @@ import numpy as np
 
 from .exceptions import IRFError
 
-__all__ = ["SKETCH_SIZE", "cluster_key", "shower_prints", "sketch", "sketched", "splitmix64"]
+__all__ = [
+    "SKETCH_SIZE",
+    "cluster_key",
+    "extended",
+    "shower_prints",
+    "sketch",
+    "sketched",
+    "splitmix64",
+]
 
 #: fingerprints that a model file keeps of the showers of its training: 32 kB
 SKETCH_SIZE = 4096
@@ -59,6 +67,24 @@ def sketch(prints, size=SKETCH_SIZE):
     """
     smallest = np.asarray(prints[:size], "<u8").tobytes()
     return {"n": len(prints), "smallest": base64.b64encode(smallest).decode()}
+
+
+def extended(record, prints):
+    """Extend a `sketch` by other showers.
+
+    Parameters
+    ----------
+    record : dict
+    prints : ndarray, shape (n,), uint64
+        Rising, each once; none was in the set before.
+
+    Returns
+    -------
+    dict
+    """
+    known = sketched(record)
+    joined = sketch(np.union1d(known, prints), max(len(known), SKETCH_SIZE))
+    return joined | {"n": record["n"] + len(prints)}
 
 
 def sketched(record):

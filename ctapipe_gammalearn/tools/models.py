@@ -1,4 +1,4 @@
-"""``ctapipe-gammalearn-models``: list, inspect, verify, fetch, convert and make models."""
+"""``ctapipe-gammalearn-models``: list, inspect, verify, fetch, convert, make, calibrate."""
 
 import sys
 from importlib import import_module
@@ -13,6 +13,7 @@ COMMANDS = {
     "fetch": ("zoo", "FetchModels"),
     "convert": ("convert", "ConvertCheckpoint"),
     "init": ("init", "InitModel"),
+    "calibrate": ("calibrate", "CalibrateModel"),
 }
 USAGE = f"usage: ctapipe-gammalearn-models {{{'|'.join(COMMANDS)}}} [options]  (--help for more)"
 

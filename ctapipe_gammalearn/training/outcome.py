@@ -7,20 +7,30 @@ from pathlib import Path
 
 import numpy as np
 
-from ..fingerprints import sketch
+from ..exceptions import TrainingError
+from ..fingerprints import extended, sketch
 from ..inference import Predictor
 from ..inference.likelihood import Decoded
 from ..weights.initialise import trained_model
 from .calibration import fit_calibration
-from .comparison import compare
+from .comparison import compare, overlaps
 from .figures import draw_all
+from .selection import Selection, select
 
-__all__ = ["VALIDATION", "calibrate", "draw_history", "draw_validation", "finished_model"]
+__all__ = [
+    "VALIDATION",
+    "calibrate",
+    "draw_history",
+    "draw_validation",
+    "finished_model",
+    "recalibrated",
+]
 
 log = logging.getLogger(__name__)
 
 #: gamma images that the calibration looks at, and how many at once
 N_CALIBRATION, CHUNK = 20_000, 4096
+LEAST_CALIBRATION = 200
 VALIDATION = "validation"
 CURVES = ("energy_bias", "energy_scale", "direction_scale")
 
@@ -80,22 +90,61 @@ def calibrate(model, images, index, device="auto"):
     -------
     dict of str to list of float, or None with too few images
     """
+    if len(index) < LEAST_CALIBRATION:
+        log.warning("%d gammas are too few for a calibration: the model has none", len(index))
+        return None
     index = index[np.linspace(0, len(index) - 1, min(len(index), N_CALIBRATION)).astype(int)]
     predictor = Predictor(model, device=device)
+    order = predictor.pixel_order(images.pix_x, images.pix_y)
     rows = []
     for start in range(0, len(index), CHUNK):
         part = np.sort(index[start : start + CHUNK])
-        rows.append(predictor.decode(*images.rows(part))[0])
+        rows.append(predictor.decode(*images.rows(part), order)[0])
     names = [name for name in vars(rows[0]) if getattr(rows[0], name) is not None]
     decoded = Decoded(**{n: np.concatenate([getattr(r, n) for r in rows]) for n in names})
     events = images.events[np.sort(index)]
-    least = 200
-    if len(index) < least:
-        log.warning("%d gammas are too few for a calibration: the model has none", len(index))
-        return None
     found = fit_calibration(decoded, events["log10_energy"], events["direction"])
     ones = [1.0] * len(found["log10_energy"])
     return {"log10_energy": found["log10_energy"], **{c: found.get(c, ones) for c in CURVES}}
+
+
+def recalibrated(model, images):
+    """Model with a calibration from other gammas than those of its training.
+
+    Parameters
+    ----------
+    model : Model
+    images : ImageSet
+        Images of other particles, and those that the model's own selection drops, are left out.
+
+    Returns
+    -------
+    model : Model
+        Its record names the files of ``images``, too.
+    n : int
+        Gamma images used.
+
+    Raises
+    ------
+    TrainingError
+        Images that the model knows, or too few.
+    """
+    record = model.card.training or {}
+    if known := overlaps(record.get("samples"), images.sources):
+        raise TrainingError(f"{known[0]}; calibrate on others")
+    chosen = select(images.events, Selection.from_dict(record.get("selection", {})))
+    index = np.flatnonzero(chosen & (images.events["particle"] == 0))
+    plain = replace(model, card=replace(model.card, calibration=None))
+    calibration = calibrate(plain, images, index)
+    if calibration is None:
+        raise TrainingError(f"{len(index)} gammas are too few for a calibration; give more files")
+    card = replace(model.card, calibration=calibration)
+    if record:
+        record = record | {"samples": [*record.get("samples", []), *images.sources]}
+        if "showers" in record and images.showers is not None:
+            record["showers"] = extended(record["showers"], images.showers)
+        card = replace(card, training=record)
+    return replace(model, card=card), min(len(index), N_CALIBRATION)
 
 
 def _validity(sources):
