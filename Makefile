@@ -88,16 +88,8 @@ TRAIN = $(BIN)/ctapipe-gammalearn-train -i $(TRAINED)/data/train_gamma_diffuse.d
 train-small: train-data
 	$(TRAIN) --config $(RESOURCES)/train.yaml -o $(TRAINED)/small
 
-# the 10 % of the training files that are left for it calibrate uncertainties to 3 %, more to 1 %
 train: train-data
 	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/gammaphysnet
-	@mkdir -p $(TRAINED)/calibration
-	$(BIN)/ctapipe-gammalearn-simulate -o $(TRAINED)/calibration --preset standard --jobs $(JOBS) \
-	  --samples train_gamma_diffuse --scale 0.2 --seed 7 --images-only \
-	  --run-options $(RESOURCES)/train_gamma_run.yaml
-	$(BIN)/ctapipe-gammalearn-models calibrate $(TRAINED)/gammaphysnet/model.safetensors \
-	  -i $(TRAINED)/calibration/train_gamma_diffuse.dl1.h5 \
-	  -o $(TRAINED)/lst-gammaphysnet.safetensors --overwrite
 
 report: train-data
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/report.sh $(TRAINED)
