@@ -27,4 +27,6 @@ train axis "loss: {direction: axis_sign}" "$two"
 train no_features "shower: {features: false}" "$two"
 train attention "network: {attention: dual}" "$two"
 train camera "$camera}" "shower: {crop: null}" "$two"
+train camera_long "$camera}" "shower: {crop: null}" "data: {energy_weight_index: 0.3}" \
+    "optimiser: {average: 0.999}" "run: {epochs: 8}"
 train cartesian "$camera, variant: cartesian}" "shower: {crop: null}" "$two"
