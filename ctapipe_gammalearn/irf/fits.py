@@ -5,7 +5,6 @@ References
 Data formats for gamma-ray astronomy 0.2, https://doi.org/10.5281/zenodo.1409831.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pyirf import io as gadf
 from pyirf import irf
 
 from ..exceptions import IRFError
+from ..files import whole_file
 from .metrics import effective_area
 from .samples import in_ring
 
@@ -152,12 +152,8 @@ def write_fits(path, hdus, overwrite=False, finite=True):
             values = hdu.data[name]
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise IRFError(f"{path}: {hdu.name} {name}: not finite; please report it")
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    with whole_file(path) as partial:
         fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _gammas(responses, selected):

@@ -1,6 +1,6 @@
 """Figures and page of ``ctapipe-gammalearn-irf``."""
 
-import os
+from ..files import whole_file
 
 __all__ = ["write_report"]
 
@@ -51,6 +51,5 @@ def _labels(settings):
 
 def _write(path, text):
     """Write a text file whole or not at all."""
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

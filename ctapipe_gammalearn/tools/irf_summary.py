@@ -3,12 +3,12 @@
 import hashlib
 import importlib.metadata
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from .. import __version__
+from ..files import whole_file
 from ..irf.comparison import METRICS
 from ..irf.metrics import ONE_SIGMA
 from ..irf.samples import RECO_EDGES
@@ -157,9 +157,8 @@ def write_summary(path, content):
     whole = {"schema": SCHEMA, "versions": {"ctapipe_gammalearn": __version__, **versions}}
     whole = _plain(whole | content)
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_text(text + "\n", encoding="utf-8")
     return whole
 
 

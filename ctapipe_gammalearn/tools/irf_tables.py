@@ -1,7 +1,8 @@
 """Tables of ``ctapipe-gammalearn-irf``: all that is behind a figure, as text and in one file."""
 
-import os
+import errno
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import tables as hdf5
@@ -9,6 +10,7 @@ from astropy.table import Table
 from astropy.units import UnitsWarning
 from ctapipe.io import write_table
 
+from ..files import whole_file
 from ..irf.curves import angular_table, benchmark_tables, cuts_table
 from ..irf.distributions import distribution_tables
 from ..irf.verdict import ENDPOINTS
@@ -64,18 +66,15 @@ def write_tables(folder, tables, meta):
         Kept in the header of each file.
     """
     (folder / "benchmarks").mkdir(exist_ok=True)
-    whole = folder / f".{os.getpid()}.benchmarks.h5"
     for name, table in tables.items():
         table.meta = meta | table.meta
-        path = folder / "benchmarks" / f"{name}.ecsv"
-        partial = path.with_name(f".{os.getpid()}.{path.name}")
-        table.write(partial, format="ascii.ecsv")
-        partial.replace(path)
-        with warnings.catch_warnings():
-            # units in HDF5 follow VOUnit, which would have g cm2 s-2 for erg
-            warnings.simplefilter("ignore", UnitsWarning)
-            write_table(table, whole, f"/{name}")
-    whole.replace(folder / "benchmarks.h5")
+        with whole_file(folder / "benchmarks" / f"{name}.ecsv") as partial:
+            table.write(partial, format="ascii.ecsv")
+    with _hdf5_file(folder / "benchmarks.h5") as partial, warnings.catch_warnings():
+        # units in HDF5 follow VOUnit, which would have g cm2 s-2 for erg
+        warnings.simplefilter("ignore", UnitsWarning)
+        for name, table in tables.items():
+            write_table(table, partial, f"/{name}")
 
 
 def write_replicas(path, found):
@@ -87,11 +86,21 @@ def write_replicas(path, found):
     found : dict of (str, str) to Benchmark
         Values of shape (1 + n_replicas, n_bins).
     """
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    with hdf5.open_file(partial, "w", filters=hdf5.Filters(complevel=5)) as file:
+    filters = hdf5.Filters(complevel=5)
+    with _hdf5_file(path) as partial, hdf5.open_file(partial, "w", filters=filters) as file:
         for (name, metric), benchmark in found.items():
             file.create_carray(
                 f"/{name}", metric, obj=np.asarray(benchmark.values, dtype=np.float64),
                 createparents=True, track_times=False,
             )  # fmt: skip
-    partial.replace(path)
+
+
+@contextmanager
+def _hdf5_file(path):
+    """`whole_file`, where HDF5's own errors are OSErrors, too."""
+    try:
+        with whole_file(path) as partial:
+            yield partial
+    except hdf5.HDF5ExtError:
+        # what it tells is a trace of C functions
+        raise OSError(errno.EIO, "HDF5 cannot write: is the disk full?", str(path)) from None
