@@ -68,11 +68,9 @@ class Chosen:
     above, inside : ndarray, shape (n,), bool
         Gammas that pass the cut in gammaness, and that in theta, too.
     background_above : ndarray, shape (m,), bool
-    on : ndarray, shape (m,)
-        Expected events within the circle around the source, for which a background event of the
-        ring that passes stands; 0 for others.
     in_ring : ndarray, shape (m,)
-        The same for those that do not pass, too.
+        Expected events within the circle around the source, for which a background event of the
+        ring stands, whether it passes or not; 0 outside of the ring.
     cuts : tuple of Cuts
         Of the first half of the showers, used on the second, and the other way round.
     """
@@ -80,9 +78,13 @@ class Chosen:
     above: np.ndarray
     inside: np.ndarray
     background_above: np.ndarray
-    on: np.ndarray
     in_ring: np.ndarray
     cuts: tuple
+
+    @property
+    def on(self):
+        """``in_ring`` of those that pass, 0 for others."""
+        return np.where(self.background_above, self.in_ring, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,9 +186,7 @@ def select_across(samples, weights, name, choose, ring):
             used = reco.valid & (reco.offset >= ring[0]) & (reco.offset < ring[1])
             in_ring.append(np.where(used, weights[kind] * circles / solid_angle(*ring), 0.0))
     passing = np.concatenate([above[k] for k in samples if k != "gamma"])
-    in_ring = np.concatenate(in_ring)
-    on = np.where(passing, in_ring, 0.0)
-    return Chosen(above["gamma"], inside["gamma"], passing, on, in_ring, tuple(cuts))
+    return Chosen(above["gamma"], inside["gamma"], passing, np.concatenate(in_ring), tuple(cuts))
 
 
 def _circle(cuts, energy):

@@ -56,7 +56,7 @@ class IrfTool(IrfOptions):
         observed = observe(self, simulated_beside(self, data)) if self.observation else None
         chosen = {
             name: select_across(
-                data.samples, data.weights, name, self._choose(name), self.background_ring
+                data.samples, data.weights, name, self.choose(name), self.background_ring
             )
             for name in self.reconstructors
         }
@@ -100,7 +100,7 @@ class IrfTool(IrfOptions):
         say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
         return data
 
-    def _choose(self, name):
+    def choose(self, name):
         """Cuts of a reconstructor from samples and weights."""
         from ..irf.cuts import efficiency_cuts, fixed_cuts, optimised_cuts
 
@@ -166,7 +166,7 @@ class IrfTool(IrfOptions):
         files = self.files() | {"cuts": self.cuts, "observation": self.observation}
         outcome = Outcome(
             data, events, found, verdicts, settings, files,
-            {name: self._choose(name) for name in self.reconstructors}, labels, self._leakage,
+            {name: self.choose(name) for name in self.reconstructors}, labels, self._leakage,
             self._timing, overlays(self.overlays), *(observed or ({}, None)),
         )  # fmt: skip
         write_all(self.output, outcome, self.html)

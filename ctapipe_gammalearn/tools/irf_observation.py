@@ -164,7 +164,7 @@ def simulated_beside(tool, data):
     """
     from ..irf.observation import Simulated
 
-    cuts = {n: tool._choose(n)(data.samples, data.weights) for n in tool.reconstructors}
+    cuts = {n: tool.choose(n)(data.samples, data.weights) for n in tool.reconstructors}
     # the rate of no other source is known
     crab = source_position(tool.source)[0] == "Crab" and tool.spectra["gamma"].startswith("CRAB_")
     return Simulated(data.samples, data.weights, cuts, tool.obs_time if crab else None)
