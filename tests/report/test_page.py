@@ -13,8 +13,8 @@ import yaml
 from astropy.table import Table as AstropyTable
 from ctapipe.core import run_tool
 
-from ctapipe_gammalearn.report.contents import timing_section
 from ctapipe_gammalearn.report.page import Key, Section, Table, page
+from ctapipe_gammalearn.report.time_figure import timing_section
 from ctapipe_gammalearn.tools.irf import IrfTool
 from ctapipe_gammalearn.tools.irf_report import write_report
 from tests.irf.dl2 import PREFIXES, write_dl2
@@ -189,11 +189,14 @@ def test_leakage_is_a_banner(summary):
     assert [a for a in report.all("div") if a.get("role") == "alert"]
 
 
-def test_time_per_event_is_a_table(summary):
+def test_time_per_event_is_a_table_and_a_figure(summary):
     name = summary["settings"]["reference"]
     timing = {"machine": "a <fast> one", "ms_per_event": {name: 2.0}, "ratio": {name: 1.0}}
-    text = page(summary | {"timing": timing}, [timing_section(timing, {name: "Forest"})])
+    timing["ms_range"] = {name: [2.0, 2.5]}
+    text = page(summary | {"timing": timing}, [timing_section(timing, {name: "Forest"}, name)])
     report = Report(text)
+    assert "timing" in report.ids
+    assert "from the fastest to the slowest run" in text
     assert {(f"timing.ms_per_event.{name}", "2"), (f"timing.ratio.{name}", "1")} <= {*report.keys}
     assert "a &lt;fast&gt; one" in text
 
