@@ -18,6 +18,8 @@ export NUMBA_NUM_THREADS ?= 1
 TRAINED ?= trained
 GAMMA_SCALE ?= 0.27
 PROTON_SCALE ?= 0.14
+# factor on the test samples of the report
+REPORT_SCALE ?= 1
 JOBS ?= 0
 RESOURCES := ctapipe_gammalearn/resources
 
@@ -31,7 +33,8 @@ help:
 	@echo "make bench  run the benchmarks"
 	@echo "make train-small   simulate and train lst-patch, hours (TRAINED=folder)"
 	@echo "make train  the same for lst-gammaphysnet, the best model"
-	@echo "make report   simulate, train the Random Forest, compare lst-gammaphysnet with it"
+	@echo "make report   simulate, train the Random Forest, compare lst-gammaphysnet with it, days;"
+	@echo "              minutes: make report TRAINED=small GAMMA_SCALE=0.01 PROTON_SCALE=0.01 REPORT_SCALE=0.02"
 	@echo "PYTHON=python3.13 make ...  chooses the interpreter (now: $(PYTHON), $(VERSION))"
 
 # Stamps are newer than setup.cfg when the environment may be reused.
@@ -92,7 +95,7 @@ train: train-data
 	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/gammaphysnet
 
 report: train-data
-	PATH="$(CURDIR)/$(BIN):$$PATH" examples/report.sh $(TRAINED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/report.sh $(TRAINED) $(REPORT_SCALE)
 
 clean:
 	rm -rf .venv-*/ build dist docs/_build docs/api docs/auto_examples *.egg-info

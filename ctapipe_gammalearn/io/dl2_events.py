@@ -8,6 +8,7 @@ from ctapipe.instrument import SubarrayDescription
 
 from ..exceptions import IRFError
 from ..irf.samples import Reconstruction, Sample, cluster_key
+from .dl2_criteria import criteria_mask
 from .dl2_settings import combine, opened, read_settings
 from .dl2_tables import (
     PARTS,
@@ -27,8 +28,9 @@ KINDS = {"gamma": 0, "gamma_diffuse": 0, "proton": 101, "electron": 1}
 
 
 def read_sample(
-    paths, kind, reconstructors, level="subarray", quality=(), progress=None, telescopes=()
-):
+    paths, kind, reconstructors, level="subarray", quality=(), progress=None, telescopes=(),
+    criteria=None,
+):  # fmt: skip
     """Events of one kind of particle from any number of files.
 
     Parameters
@@ -50,6 +52,9 @@ def read_sample(
         Called after each file.
     telescopes : sequence of int or str
         Numbers or types of the telescopes whose images count; all if there are none.
+    criteria : dict of str to list of (str, str), optional
+        By reconstructor names and expressions of ctapipe's selection of DL2 events, see
+        `dl2_criteria.criteria_mask`. What fails is not valid for that reconstructor.
 
     Returns
     -------
@@ -68,7 +73,9 @@ def read_sample(
     pointing = np.deg2rad([settings.az, settings.alt])
     parts, n_tels = [], 1
     for path in paths:
-        *found, n = _read_file(Path(path), kind, reconstructors, level, quality, telescopes)
+        *found, n = _read_file(
+            Path(path), kind, reconstructors, level, quality, telescopes, criteria
+        )
         parts.append(_seen_from(pointing, *found))
         n_tels = max(n_tels, n)
         if progress is not None:
@@ -121,7 +128,7 @@ def _clusters(events):
     return shower
 
 
-def _read_file(path, kind, reconstructors, level, quality, telescopes):
+def _read_file(path, kind, reconstructors, level, quality, telescopes, criteria):
     """Truth, reconstructions and number of telescopes of a file."""
     with opened(path) as h5:
         nodes = {
@@ -154,6 +161,9 @@ def _read_file(path, kind, reconstructors, level, quality, telescopes):
             name: read_reconstruction(path, h5, rows, level, {p: nodes[name, p] for p in PARTS})
             for name in reconstructors
         }
+        for name, texts in (criteria or {}).items():
+            n_tels = found[name]["multiplicity"]
+            found[name]["valid"] &= criteria_mask(path, h5, rows, level, texts, n_tels)
         events["quality"] = quality_mask(path, h5, rows, events, level, quality)
     return events, found, len(tel_ids) if tel_ids else 1
 

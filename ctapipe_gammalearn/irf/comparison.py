@@ -22,6 +22,7 @@ __all__ = [
     "common",
     "endpoints",
     "joined",
+    "passing_across",
     "select_across",
 ]
 
@@ -176,17 +177,37 @@ def select_across(samples, weights, name, choose, ring):
         cuts.append(choose(part, {k: 2 * w[halves[k][i]] for k, w in weights.items()}))
     above, inside, in_ring = {}, {}, []
     for kind, sample in samples.items():
-        reco = sample.reconstructions[name]
-        passes = [[c.select(reco, theta=t) for t in (False, True)] for c in cuts]
-        # events of the first half by the cuts of the second
-        first = halves[kind][0]
-        above[kind], inside[kind] = (np.where(first, passes[1][t], passes[0][t]) for t in (0, 1))
+        reco, first = sample.reconstructions[name], halves[kind][0]
+        above[kind], inside[kind] = passing_across(sample, name, cuts)
         circles = np.where(first, *(_circle(c, reco.energy) for c in reversed(cuts)))
         if kind != "gamma":
             used = reco.valid & (reco.offset >= ring[0]) & (reco.offset < ring[1])
             in_ring.append(np.where(used, weights[kind] * circles / solid_angle(*ring), 0.0))
     passing = np.concatenate([above[k] for k in samples if k != "gamma"])
     return Chosen(above["gamma"], inside["gamma"], passing, np.concatenate(in_ring), tuple(cuts))
+
+
+def passing_across(sample, name, cuts):
+    """Events that pass the cuts that the other half of the showers chose.
+
+    Parameters
+    ----------
+    sample : Sample
+    name : str
+        Of the reconstruction.
+    cuts : sequence of Cuts
+        Of the first half, and of the second.
+
+    Returns
+    -------
+    above, inside : ndarray, shape (n,), bool
+        That pass the cut in gammaness, and that in theta, too.
+    """
+    reco = sample.reconstructions[name]
+    passes = [[c.select(reco, theta=t) for t in (False, True)] for c in cuts]
+    # events of the first half by the cuts of the second
+    first, _ = sample.halves()
+    return tuple(np.where(first, passes[1][t], passes[0][t]) for t in (0, 1))
 
 
 def _circle(cuts, energy):

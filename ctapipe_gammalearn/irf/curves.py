@@ -3,8 +3,9 @@
 Columns: ``value`` with its 95 % interval ``lo``, ``hi``; ``versus`` with ``versus_lo`` and
 ``versus_hi``, the ratio to the reference or, where the metadata say so, the difference, paired
 as in the verdict; ``n`` gammas, ``n_bkg_mc`` simulated background events and ``n_eff``, that
-number if all had the same weight.  Metadata: ``metric``, ``energy`` (true or reco), ``events``
-(common, own), ``versus``.
+number if all had the same weight; ``offset_min`` and ``offset_max`` (deg) of the gammas from the
+pointing, of a rate of background those of its ring.  Metadata: ``metric``, ``energy`` (true or
+reco), ``events`` (common, own), ``versus``.
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ COMMON = ("auc", "theta68", "bias", "eres")
 #: compared by their difference, others by their ratio
 DIFFERENCES = ("auc", "bias", "efficiency", "efficiency_theta")
 ENERGY_UNITS = dict.fromkeys(("e_min", "e_max", "e_center_log", "e_center_arith"), "TeV")
+OFFSETS = ("offset_min", "offset_max", "offset_center")
 NEED_BACKGROUND = ("background", "background_rate", "sensitivity", "auc")
 
 
@@ -73,6 +75,8 @@ class Events:
     obs_time_h : float, h
     n_replicas, seed : int
         Of the bootstrap; the same ones pair these curves with the verdict.
+    source_ring : tuple of float, deg
+        Offsets of the gammas.
     """
 
     gamma: Sample
@@ -84,6 +88,7 @@ class Events:
     obs_time_h: float
     n_replicas: int
     seed: int
+    source_ring: tuple
 
     @property
     def candidates(self):
@@ -95,15 +100,17 @@ class Events:
         return bootstrap(plans, self.n_replicas, self.seed)
 
 
-def by_bin(found, reference, metric, unit="", energy="true"):
+def by_bin(found, reference, metric, bins, unit="", energy="true"):
     """Table of one figure of merit of all reconstructors.
 
     Parameters
     ----------
     found : dict of str to Benchmark
         By reconstructor.
-    reference : str
-    metric, unit : str
+    reference, metric : str
+    bins : dict of str to ndarray, shape (n_bins,)
+        Columns that say which bin a row is of.
+    unit : str
     energy : str
         Whether bins are of ``true`` or ``reco`` energy.
 
@@ -113,8 +120,9 @@ def by_bin(found, reference, metric, unit="", energy="true"):
         Not ``valid`` where there are fewer than ten gammas or, where it matters, fewer than
         ten simulated background events.
     """
-    rows = [_rows(name, found, reference, metric) for name in found]
-    units = dict.fromkeys(("value", "lo", "hi"), unit or None) | ENERGY_UNITS
+    rows = [_rows(name, found, reference, metric, bins) for name in found]
+    known = ENERGY_UNITS | dict.fromkeys(OFFSETS, "deg")
+    units = {key: known[key] for key in bins} | dict.fromkeys(("value", "lo", "hi"), unit or None)
     table = stacked(rows, metric, "common" if metric in COMMON else "own", **units)
     versus = "difference" if metric in DIFFERENCES else "ratio"
     table.meta |= {"energy": energy, "reference": reference, "versus": versus}
@@ -131,7 +139,7 @@ def stacked(rows, metric, events, **units):
     return table
 
 
-def _rows(name, found, reference, metric):
+def _rows(name, found, reference, metric, bins):
     """Columns of one reconstructor."""
     benchmark = found[name]
     value, (lo, hi) = benchmark.values[0], interval(benchmark.values[1:])
@@ -149,7 +157,7 @@ def _rows(name, found, reference, metric):
         valid &= n_background >= MIN_BACKGROUND
     limited = benchmark.limited_by
     return {
-        "reconstructor": np.full(len(value), name), **_energies(RECO_EDGES),
+        "reconstructor": np.full(len(value), name), **bins,
         "value": value, "lo": lo, "hi": hi,
         "versus": versus[0], "versus_lo": versus_lo, "versus_hi": versus_hi,
         "n": benchmark.n, "n_eff": none if benchmark.n_eff is None else benchmark.n_eff,
@@ -159,12 +167,14 @@ def _rows(name, found, reference, metric):
     }  # fmt: skip
 
 
-def _energies(edges):
-    """Columns that say which bin a row is of, TeV."""
+def _bins(edges, ring):
+    """Columns that say which bin a row is of: energies (TeV) and offsets (deg)."""
     low, high = edges[:-1], edges[1:]
     return {
         "e_min": low, "e_max": high,
         "e_center_log": np.sqrt(low * high), "e_center_arith": (low + high) / 2,
+        "offset_min": np.full(len(low), float(ring[0])),
+        "offset_max": np.full(len(low), float(ring[1])),
     }  # fmt: skip
 
 
@@ -186,7 +196,9 @@ def benchmark_tables(found, events, flux):
     tables = {}
     for metric, (unit, energy) in (METRICS | OWN_METRICS).items():
         one = {name: found[name, metric] for name in events.chosen}
-        tables[metric] = by_bin(one, events.reference, metric, unit, energy)
+        ring = events.ring if metric == "background_rate" else events.source_ring
+        bins = _bins(RECO_EDGES, ring)
+        tables[metric] = by_bin(one, events.reference, metric, bins, unit, energy)
     limit = tables["sensitivity"]
     scale = energy_flux(flux, np.asarray(limit["e_center_log"]))
     for name, column in (
@@ -293,8 +305,10 @@ def angular_table(events):
     for name, chosen in events.chosen.items():
         theta = gamma.reconstructions[name].theta[chosen.above]
         found = angular_resolution(theta, gamma.true_energy[chosen.above], RECO_EDGES)
-        rows.append({"reconstructor": np.full(N_BINS, name), **_energies(RECO_EDGES), **found})
-    return stacked(rows, "containment", "own", **dict.fromkeys(CONTAINMENT, "deg"), **ENERGY_UNITS)
+        rows.append({"reconstructor": np.full(N_BINS, name)})
+        rows[-1] |= _bins(RECO_EDGES, events.source_ring) | found
+    units = ENERGY_UNITS | dict.fromkeys((*OFFSETS[:2], *CONTAINMENT), "deg")
+    return stacked(rows, "containment", "own", **units)
 
 
 def cuts_table(events):
@@ -315,9 +329,10 @@ def cuts_table(events):
             n = len(cuts.gammaness)
             rows.append({
                 "reconstructor": np.full(n, name), "half": np.full(n, half),
-                **_energies(cuts.edges), "gammaness": cuts.gammaness,
+                **_bins(cuts.edges, events.source_ring), "gammaness": cuts.gammaness,
                 "theta": cuts.theta_deg, "gamma_efficiency": cuts.gamma_efficiency,
                 "theta_efficiency": cuts.theta_efficiency, "n_bkg_mc": cuts.n_bkg_mc,
                 "valid": cuts.evaluable,
             })  # fmt: skip
-    return stacked(rows, "cuts", "own", theta="deg", **ENERGY_UNITS)
+    units = ENERGY_UNITS | dict.fromkeys((*OFFSETS[:2], "theta"), "deg")
+    return stacked(rows, "cuts", "own", **units)

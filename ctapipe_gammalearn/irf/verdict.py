@@ -20,9 +20,20 @@ from scipy.special import erfc
 from ..exceptions import IRFError
 from .bootstrap import interval, standard_error
 
-__all__ = ["ENDPOINTS", "Endpoint", "Qualification", "holm", "qualified_bins", "verdict"]
+__all__ = [
+    "ENDPOINTS",
+    "Endpoint",
+    "Qualification",
+    "holm",
+    "probability",
+    "qualified_bins",
+    "verdict",
+]
 
 LEVEL = 0.05  # of the corrected p values
+#: least one to print: a normal distribution with an error from some hundred replicas is a guess of
+#: powers of ten there
+LEAST_P = 1e-10
 MIN_GAMMA, MIN_BACKGROUND = 100, 30
 
 
@@ -170,6 +181,20 @@ def holm(p):
     return np.minimum(corrected, 1)
 
 
+def probability(p):
+    """P value to print: so small that replicas cannot tell how small, it is only small.
+
+    Parameters
+    ----------
+    p : float
+
+    Returns
+    -------
+    str
+    """
+    return f"{p:.2g}" if p >= LEAST_P else f"< {LEAST_P:.0e}"
+
+
 def verdict(endpoints, candidate, reference, auc_margin=0.005, ratio_margin=0.05):
     """Compare two reconstructions.
 
@@ -306,8 +331,9 @@ def _where(row):
     if row["outcome"] == "not evaluable" or row["energy_range"] is None:
         return ""
     low, high = row["energy_range"]
-    bins = "1 bin" if row["n_bins"] == 1 else f"{row['n_bins']} bins"
-    return f" in {bins}, {low:.2g} to {high:.2g} TeV"
+    if row["n_bins"] == 1:
+        return f"; a single bin decides, {low:.2g} to {high:.2g} TeV"
+    return f" in {row['n_bins']} bins, {low:.2g} to {high:.2g} TeV"
 
 
 def _found(row, candidate):

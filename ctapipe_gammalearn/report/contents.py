@@ -8,9 +8,10 @@ from .event_figures import (
     scatter_figures,
     score_figures,
 )
-from .page import Key, Section, Table
+from .offset_figures import offset_section
+from .page import Section
 
-__all__ = ["sections", "timing_section"]
+__all__ = ["sections"]
 
 
 def sections(tables, look, min_bkg_mc, overlays=()):
@@ -19,7 +20,7 @@ def sections(tables, look, min_bkg_mc, overlays=()):
     Parameters
     ----------
     tables : dict of str to Table
-        All of `irf.curves` and `irf.distributions`, and ``endpoints``.
+        All of `irf.curves`, `irf.distributions` and `irf.offsets`, and ``endpoints``.
     look : paint.Look
     min_bkg_mc : int
     overlays : sequence of Overlay
@@ -34,6 +35,7 @@ def sections(tables, look, min_bkg_mc, overlays=()):
             "Descriptive: what single bins say is no verdict. Energies are logarithmic, in TeV.",
             energy_figures(tables, look, overlays) + cuts_figures(tables["cuts"], look, min_bkg_mc),
         ),
+        offset_section(tables, look),
         Section("Separation", "", score_figures(tables, look)),
         Section(
             "Directions and energies",
@@ -51,27 +53,3 @@ def sections(tables, look, min_bkg_mc, overlays=()):
     ]
     both = kept_figures(tables["kept"], look) + scatter_figures(tables["scatter"], look)
     return [Section("Endpoints", "", glance), *parts, Section("Event by event", "", both)]
-
-
-def timing_section(timing, labels):
-    """What the reconstructors cost.
-
-    Parameters
-    ----------
-    timing : dict
-        Of ``summary.json``: ``machine``, ``ms_per_event`` and, if that of the reference is known,
-        ``ratio`` to it.
-    labels : dict of str to str
-
-    Returns
-    -------
-    Section
-    """
-    rows = [
-        [labels[name], Key(("timing", "ms_per_event", name), ".3g")]
-        + ([Key(("timing", "ratio", name), ".3g")] if timing["ratio"] else [])
-        for name in timing["ms_per_event"]
-    ]
-    head = ["", "ms per event"] + (["times the reference"] if timing["ratio"] else [])
-    text = f"Measured on: {timing['machine']}. It counts for no verdict."
-    return Section("Time", text, tables=[Table("Time per event", head, rows)])

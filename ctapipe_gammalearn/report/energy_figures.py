@@ -7,7 +7,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from .figure import INK, drawn
 from .paint import curve, energy_axis, overlay, rows_of, valid_limits, versus
 
-__all__ = ["cuts_figures", "endpoint_figure", "energy_figures"]
+__all__ = ["cuts_figures", "endpoint_figure", "energy_figures", "with_ratio"]
 
 BAND = (
     "Shaded: 95 % interval of a bootstrap of whole showers. Below: {word} to {reference}, paired,"
@@ -85,14 +85,31 @@ def energy_figures(tables, look, overlays=()):
             if key == "bias":
                 axes.axhline(0, color=INK, linewidth=0.8)
 
-        figures.append(_with_ratio(key, title, text, table, paint, look))
+        figures.append(with_ratio(key, title, text, table, paint, look))
     figures.append(_two_lines(tables, look, "efficiency", "efficiency_theta"))
     figures.append(_two_lines(tables, look, "containment68", "containment95"))
     return figures
 
 
-def _with_ratio(key, title, text, table, paint, look, file=None):
-    """Draw a figure with the panel of ratios, if there is something to compare."""
+def with_ratio(key, title, text, table, paint, look, file=None):
+    """Draw a figure with the panel of ratios, if there is something to compare.
+
+    Parameters
+    ----------
+    key, title, text : str
+        Of the figure; what is said of all of them is added.
+    table : Table
+        Of `irf.curves.by_bin`.
+    paint : callable
+        Draws the upper panel.
+    look : paint.Look
+    file : str, optional
+        Name of the table, if it is not that of its metric.
+
+    Returns
+    -------
+    Figure
+    """
     name = file or table.meta["metric"]
     if len(look.order) == 1:
         return drawn(key, title, f"{text} {ALONE}", f"benchmarks/{name}.ecsv", paint)
@@ -121,7 +138,7 @@ def _sensitivity(table, look, overlays):
         " deviations, ten events, 5 % of the background); lower is better. Spectrum of the source:"
         f" {look.spectrum}. {_left_out(table, look)}"
     )
-    return _with_ratio("sensitivity", "Sensitivity", text, table, paint, look)
+    return with_ratio("sensitivity", "Sensitivity", text, table, paint, look)
 
 
 def _percent(table, look):
@@ -137,7 +154,7 @@ def _percent(table, look):
         f"The same in percent of {look.spectrum}. This number depends on which spectrum is called"
         f" the Crab's, by factors at low energies. {_left_out(table, look)}"
     )
-    return _with_ratio("sensitivity_percent", "Sensitivity in percent", text, table, paint, look)
+    return with_ratio("sensitivity_percent", "Sensitivity in percent", text, table, paint, look)
 
 
 def _left_out(table, look):
@@ -175,7 +192,7 @@ def _two_lines(tables, look, first, second):
             curve(axes, rows_of(tables[second], reconstructor=name), style, faint=True)
         energy_axis(axes, tables[first].meta["energy"], label, log)
 
-    return _with_ratio(first, title, text, tables[first], paint, look)
+    return with_ratio(first, title, text, tables[first], paint, look)
 
 
 def cuts_figures(table, look, min_bkg_mc):

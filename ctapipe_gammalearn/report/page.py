@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..irf.verdict import probability
+
 __all__ = ["Key", "Section", "Table", "page"]
 
 OUTCOMES = {
@@ -20,7 +22,6 @@ OUTCOMES = {
     "not evaluable": "not evaluable",
     "withheld": "withheld",
 }
-LEAST_P = 1e-30
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,7 @@ def _number(summary, path, form):
     if value is None or isinstance(value, str):
         text = value or "–"
     elif form == "p":
-        # so small that a normal distribution is no good guess
-        text = format(value, ".2g") if value > LEAST_P else f"< {LEAST_P:.0g}"
+        text = probability(value)
     else:
         text = format(value, form)
     place = ".".join(str(part) for part in path)

@@ -59,11 +59,17 @@ def rows_of(table, **wanted):
 
 
 def curve(axes, rows, style, label=None, columns=("value", "lo", "hi"), scale=1.0, faint=False):
-    """Draw a curve by energy with its band; bins that are not valid are hollow, without a band."""
+    """Draw a curve by energy, or by offset, with its band.
+
+    Bins that are not valid are hollow, without a band.
+    """
     value, lo, hi = (np.asarray(rows[c], dtype=float) * scale for c in columns)
     valid = np.asarray(rows["valid"]) if "valid" in rows.colnames else np.isfinite(value)
-    x = np.asarray(rows["e_center_log"])
-    band(axes, rows["e_min"], rows["e_max"], *(np.where(valid, v, np.nan) for v in (lo, hi)), style)
+    by = ("e_min", "e_max", "e_center_log")
+    if "offset_center" in rows.colnames:
+        by = ("offset_min", "offset_max", "offset_center")
+    low, high, x = (np.asarray(rows[c]) for c in by)
+    band(axes, low, high, *(np.where(valid, v, np.nan) for v in (lo, hi)), style)
     drawn = style | {"marker": ""} if faint else style
     alpha = 0.6 if faint else 1.0
     axes.plot(x, np.where(valid, value, np.nan), label=label, alpha=alpha, **drawn)

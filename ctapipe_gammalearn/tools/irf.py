@@ -65,6 +65,7 @@ class IrfTool(IrfOptions):
         events = Events(
             data.samples["gamma"], data.weights["gamma"], background, chosen, self.reference,
             self.background_ring, self.obs_time, self.n_replicas, self.seed,
+            data.source_ring,
         )  # fmt: skip
         with progress_bar(self.n_replicas + 1, " replicas", self.quiet) as bar:
             found = benchmarks(
@@ -96,6 +97,7 @@ class IrfTool(IrfOptions):
             data = read_all(
                 files, self.reconstructors, self.level, self.quality, self.spectra,
                 self.obs_time, tuple(self.source_ring) or None, bar.update, self.allowed_tels,
+                self.criteria,
             )  # fmt: skip
         say(", ".join(f"{len(s)} {kind}" for kind, s in data.samples.items()) + " events")
         return data
@@ -158,7 +160,7 @@ class IrfTool(IrfOptions):
                 "efficiency", "min_bkg_mc", "min_bkg_verdict", "obs_time", "background_ring",
                 "endpoints", "energy_range", "auc_margin", "ratio_margin", "n_replicas", "seed",
                 "reference", "reconstructors", "spectra", "allow_leakage", "overlays",
-                "off_regions", "excluded",
+                "off_regions", "excluded", "criteria",
             )
         }  # fmt: skip
         settings["source_ring"] = data.source_ring

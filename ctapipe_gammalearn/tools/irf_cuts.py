@@ -15,7 +15,7 @@ def dl2_prefixes(reconstructor, level):
 
 
 def file_cuts(mode, paths, reconstructors, level):
-    """Cuts by reconstructor: from the file that names its gammaness.
+    """Cuts and criteria by reconstructor: from the file that names its gammaness.
 
     Parameters
     ----------
@@ -27,7 +27,10 @@ def file_cuts(mode, paths, reconstructors, level):
 
     Returns
     -------
-    dict of str to Cuts
+    cuts : dict of str to Cuts
+    criteria : dict of str to list of (str, str)
+        Names and expressions of its selection of events, without those that we apply anyway: that
+        its parts be valid.
 
     Raises
     ------
@@ -37,7 +40,7 @@ def file_cuts(mode, paths, reconstructors, level):
     if (mode == "file") != bool(paths):
         raise IRFError(f"cuts: mode {mode} with {len(paths)} files; give --cuts with mode file")
     wanted = {n: dl2_prefixes(r, level) for n, r in reconstructors.items()}
-    found = {}
+    found, selections = {}, {}
     for path in paths:
         cuts, classifier, criteria = read_cuts(path)
         names = [n for n, prefixes in wanted.items() if prefixes["gammaness"] == classifier]
@@ -49,9 +52,10 @@ def file_cuts(mode, paths, reconstructors, level):
                 raise IRFError(f"{path}: a second file of cuts for {name}; give one of them")
             found[name] = cuts
             known = {f"{prefix}_is_valid" for prefix in wanted[name].values()}
-            for title, text in criteria:
-                if text not in known:
-                    say(f"{path}: criterion {title!r} ({text}) of {name} is not applied")
+            if others := [c for c in criteria if c[1] not in known]:
+                selections[name] = others
+                words = ", ".join(f"{title!r} ({text})" for title, text in others)
+                say(f"{path}: events of {name} have to pass {words}")
     if missing := [name for name in reconstructors if paths and name not in found]:
         raise IRFError(f"cuts: no file for the gammaness of {missing[0]}; add one with --cuts")
-    return found
+    return found, selections

@@ -46,6 +46,11 @@ class IrfData:
     whole_rings: np.ndarray
     n_read: dict
 
+    @property
+    def diffuse(self):
+        """Diffuse gammas of all offsets, None without any."""
+        return None if self.whole.thrown.is_point else self.whole
+
 
 def n_threads():
     """Threads for the bootstrap: the cores that we may use, within ``OMP_NUM_THREADS``."""
@@ -56,7 +61,7 @@ def n_threads():
 
 def read_all(
     files, reconstructors, level, quality, spectra, obs_time_h, source_ring=None, progress=None,
-    telescopes=(),
+    telescopes=(), criteria=None,
 ):  # fmt: skip
     """Read all samples and weigh them.
 
@@ -77,6 +82,8 @@ def read_all(
         Called after each file.
     telescopes : sequence of int or str
         See `io.dl2_events.read_sample`.
+    criteria : dict of str to list of (str, str), optional
+        See `io.dl2_events.read_sample`.
 
     Returns
     -------
@@ -91,7 +98,7 @@ def read_all(
     for kind, paths in files.items():
         if paths:
             sample, settings = read_sample(
-                paths, kind, reconstructors, level, quality, progress, telescopes
+                paths, kind, reconstructors, level, quality, progress, telescopes, criteria
             )
             first = first or settings
             check_same_array(first, settings)

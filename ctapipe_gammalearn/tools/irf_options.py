@@ -124,7 +124,14 @@ class IrfOptions(ObservationOptions):
         self._check_files()
         self._check_reconstructors()
         self._check_values()
-        self.cuts_of = file_cuts(self.cuts_mode, self.cuts, self.reconstructors, self.level)
+        self.cuts_of, self.criteria = file_cuts(
+            self.cuts_mode, self.cuts, self.reconstructors, self.level
+        )
+        if self.criteria and self.observation:
+            raise IRFError(
+                f"{self.cuts[0]}: criteria of the cuts are not applied to observations; give cuts"
+                " that only ask for valid reconstructions"
+            )
         overlays(self.overlays)
         self._timing = read_timing(self.timing, self.reconstructors, self.reference)
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..irf.offsets import offset_tables
 from ..irf.overlays import overlay_table
+from ..irf.verdict import probability
 from ..irf.weights import spectrum_named
 from .base import say
 from .irf_cuts import dl2_prefixes
@@ -83,6 +85,11 @@ def write_all(folder, outcome, html):
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
     flux = spectrum_named(settings["spectra"]["gamma"])
     tables = all_tables(outcome.events, outcome.found, outcome.verdicts, flux)
+    data = outcome.data
+    if data.diffuse is not None:
+        tables |= offset_tables(
+            outcome.events, data.diffuse, data.whole_rings, settings["energy_range"]
+        )
     tables |= outcome.observation_tables
     if outcome.overlays:
         tables["overlays"] = overlay_table(outcome.overlays)
@@ -135,7 +142,8 @@ def _write_responses(folder, data, settings, choose):
             folder, name, sources, background, cuts, rings, settings["obs_time"], header
         )
         prefixes = dl2_prefixes(settings["reconstructors"][name], settings["level"])
-        write_cuts(folder, name, cuts, prefixes, data.source_ring)
+        criteria = settings["criteria"].get(name, [])
+        write_cuts(folder, name, cuts, prefixes, data.source_ring, criteria)
 
 
 def print_verdict(rows, headline, candidate, reference):
@@ -143,7 +151,7 @@ def print_verdict(rows, headline, candidate, reference):
     lines = [["endpoint", reference, candidate, "bins", "events", "p (Holm)", "outcome"]]
     for row in rows:
         values = ["-" if row[k] is None else f"{row[k]:.4g}" for k in ("reference", "candidate")]
-        p = "-" if row["p_holm"] is None else f"{row['p_holm']:.2g}"
+        p = "-" if row["p_holm"] is None else probability(row["p_holm"])
         lines.append([row["name"], *values, str(row["n_bins"]), str(row["n"]), p, row["outcome"]])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:

@@ -18,15 +18,16 @@ def write_report(folder, summary, tables, overlays=()):
     overlays : sequence of irf.overlays.Overlay
         Curves of other instruments.
     """
-    from ..report.contents import timing_section
     from ..report.observation_figures import observation_section
     from ..report.page import page
+    from ..report.time_figure import timing_section
 
     parts = _simulated(summary["settings"], tables, overlays) if summary["samples"] else []
     if "observation" in summary:
         parts.append(observation_section(tables, summary["observation"]))
     if summary["timing"]:
-        parts.append(timing_section(summary["timing"], _labels(summary["settings"])))
+        settings = summary["settings"]
+        parts.append(timing_section(summary["timing"], _labels(settings), settings["reference"]))
     (folder / "figures").mkdir(exist_ok=True)
     for figure in (f for part in parts for f in part.figures):
         _write(folder / "figures" / f"{figure.key}.svg", figure.svg)

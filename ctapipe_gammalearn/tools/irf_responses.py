@@ -50,7 +50,7 @@ def write_responses(folder, name, sources, background, cuts, rings, obs_time_h, 
         write_fits(folder / f"irf_{name}_{kind}.fits.gz", hdus, overwrite=True)
 
 
-def write_cuts(folder, name, cuts, prefixes, ring):
+def write_cuts(folder, name, cuts, prefixes, ring, others):
     """Write the cuts of a reconstructor for ``ctapipe-compute-irf --cuts``.
 
     Parameters
@@ -62,7 +62,10 @@ def write_cuts(folder, name, cuts, prefixes, ring):
         Of energy, geometry and gammaness; ctapipe then asks that each be valid, as we do.
     ring : tuple of float, deg
         Offsets of the source.
+    others : list of (str, str)
+        Names and expressions of more criteria.
     """
     criteria = [(f"valid {part}", f"{prefixes[part]}_is_valid") for part in PARTS]
+    criteria += others
     hdus = cuts_hdus(cuts, prefixes["gammaness"], criteria, ring)
     write_fits(folder / f"cuts_{name}.fits", hdus, overwrite=True, finite=False)

@@ -37,7 +37,8 @@ def events_of(scale, n_gamma=30_000, n_proton=60_000):
     }
     background = joined([samples["proton"]], [weights["proton"]])
     return Events(
-        samples["gamma"], weights["gamma"], background, chosen, "ref", RING, HOURS, 40, 1
+        samples["gamma"], weights["gamma"], background, chosen, "ref", RING, HOURS, 40, 1,
+        (0.3, 0.5),
     )  # fmt: skip
 
 

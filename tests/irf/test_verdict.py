@@ -167,7 +167,8 @@ def test_sentences_say_what_was_found(arguments, words):
 
 
 @pytest.mark.parametrize(
-    ("bins", "words"), [([2], " in 1 bin, 0.1 to 1 TeV"), ([0, 2], " in 2 bins, 0.001 to 1 TeV")]
+    ("bins", "words"),
+    [([2], "; a single bin decides, 0.1 to 1 TeV"), ([0, 2], " in 2 bins, 0.001 to 1 TeV")],
 )
 def test_a_sentence_says_in_how_many_bins(bins, words):
     plain = endpoint("theta68", 0.2)

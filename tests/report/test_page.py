@@ -13,14 +13,16 @@ import yaml
 from astropy.table import Table as AstropyTable
 from ctapipe.core import run_tool
 
-from ctapipe_gammalearn.report.contents import timing_section
 from ctapipe_gammalearn.report.page import Key, Section, Table, page
+from ctapipe_gammalearn.report.time_figure import timing_section
 from ctapipe_gammalearn.tools.irf import IrfTool
 from ctapipe_gammalearn.tools.irf_report import write_report
 from tests.irf.dl2 import PREFIXES, write_dl2
+from tests.irf.toy import sample as toy_sample
 from tests.irf.toy import toy
 from tests.report.reader import Report, found, same
 
+SCALE = {"ref": 1.0, "dl": 0.8}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ENERGY = ("sensitivity", "sensitivity_percent", "theta68", "eres", "bias", "aeff", "auc")
 ENERGY += ("background_rate", "efficiency", "containment68", "cuts", "cuts_left")
@@ -47,7 +49,7 @@ def dl2(tmp_path_factory):
     """Options that give files of gammas and protons, some of which are not valid."""
     folder = tmp_path_factory.mktemp("dl2")
     rng = np.random.default_rng(1)
-    for kind, sample in toy(8_000, 12_000, seed=3, scale={"ref": 1.0, "dl": 0.8}).items():
+    for kind, sample in toy(8_000, 12_000, seed=3, scale=SCALE).items():
         parts = {
             name: dataclasses.replace(r, valid=rng.random(len(sample)) > lost)
             for (name, r), lost in zip(sample.reconstructions.items(), (0.05, 0.01), strict=True)
@@ -180,6 +182,28 @@ def test_warnings_say_what_is_missing(report, summary):
     assert [k for k, _ in report.keys if k.startswith("warnings.")]
 
 
+def test_without_diffuse_gammas_the_section_says_so(report, out):
+    assert "By-offset".lower() in {i.lower() for i in report.ids}
+    assert "No diffuse gammas were given" in (out / "report.html").read_text(encoding="utf-8")
+    assert not list((out / "figures").glob("offset_*"))
+
+
+@pytest.mark.parametrize("n_diffuse", [4000, 40])
+def test_diffuse_gammas_are_shown_by_offset(n_diffuse, dl2, tmp_path):
+    """Few of them, too: no error and no warning."""
+    sample = toy_sample("gamma_diffuse", n_diffuse, np.random.default_rng(2), SCALE)
+    write_dl2(tmp_path / "d.h5", sample)
+    options = ["--gamma-diffuse", tmp_path / "d.h5", "-o", tmp_path / "out"]
+    assert run(tmp_path, dl2, ["reference", "network"], *options) == 0
+    report = Report((tmp_path / "out/report.html").read_text(encoding="utf-8"))
+    for name in ("efficiency", "aeff", "theta68", "eres", "bias"):
+        assert f"offset_{name}" in report.ids
+        table = AstropyTable.read(tmp_path / f"out/benchmarks/offset_{name}.ecsv")
+        assert table["valid"].any() == (n_diffuse > 1000)
+    table = AstropyTable.read(tmp_path / "out/benchmarks/theta68.ecsv")
+    assert {*table["offset_min"], *table["offset_max"]} == {0.3, 0.5}
+
+
 def test_leakage_is_a_banner(summary):
     name = next(iter(summary["leakage"]))
     assert not [a for a in Report(page(summary, [])).all("div") if a.get("role") == "alert"]
@@ -189,11 +213,14 @@ def test_leakage_is_a_banner(summary):
     assert [a for a in report.all("div") if a.get("role") == "alert"]
 
 
-def test_time_per_event_is_a_table(summary):
+def test_time_per_event_is_a_table_and_a_figure(summary):
     name = summary["settings"]["reference"]
     timing = {"machine": "a <fast> one", "ms_per_event": {name: 2.0}, "ratio": {name: 1.0}}
-    text = page(summary | {"timing": timing}, [timing_section(timing, {name: "Forest"})])
+    timing["ms_range"] = {name: [2.0, 2.5]}
+    text = page(summary | {"timing": timing}, [timing_section(timing, {name: "Forest"}, name)])
     report = Report(text)
+    assert "timing" in report.ids
+    assert "from the fastest to the slowest run" in text
     assert {(f"timing.ms_per_event.{name}", "2"), (f"timing.ratio.{name}", "1")} <= {*report.keys}
     assert "a &lt;fast&gt; one" in text
 

@@ -184,12 +184,8 @@ def test_unfit_cuts_are_one_line_and_exit_code_2(
     assert not (tmp_path / "out").exists()
 
 
-def test_cuts_in_another_gammaness_and_criteria_not_applied_are_named(dl2, out, tmp_path, capsys):
+def test_cuts_in_another_gammaness_are_refused(dl2, out, tmp_path, capsys):
     other = PREFIXES | {"dl": PREFIXES["dl"] | {"gammaness": PREFIXES["ref"]["gammaness"]}}
     options = [*dl2, *cuts_of(out), "-o", tmp_path / "out"]
     assert run(tmp_path, *options, settings=FILE, prefixes=other) == 2
     assert "cuts in the gammaness of NetParticle, not of RefParticle" in capsys.readouterr().err
-    other["dl"] = PREFIXES["dl"] | {"energy": "RefEnergy"}
-    assert run(tmp_path, *options, settings=FILE, prefixes=other) == 0
-    printed = capsys.readouterr().out
-    assert "'valid energy' (NetEnergy_is_valid) of network is not applied" in printed

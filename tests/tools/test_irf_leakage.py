@@ -191,7 +191,7 @@ def test_curves_and_times_go_into_the_results(dl2, tmp_path):
     settings = {"overlays": ["MAGIC-2016-a2", "LST1-2023-sensitivity_src_indep"]}
     options = "--timing", tmp_path / "timing.json"
     assert run(tmp_path, dl2, *options, settings=settings) == 0
-    expected = times | {"ratio": {"network": 2.0, "reference": 1.0}}
+    expected = times | {"ms_range": {}, "ratio": {"network": 2.0, "reference": 1.0}}
     assert summary(tmp_path)["timing"] == expected
     assert (tmp_path / "out/benchmarks/overlays.ecsv").is_file()
 
@@ -204,6 +204,10 @@ TIMES = {
     "unknown": ('{"machine": "x", "ms_per_event": {"nobody": 1}}', "no reconstructor 'nobody'"),
     "negative": ('{"machine": "x", "ms_per_event": {"network": -1}}', "give a positive number"),
     "text": ('{"machine": "x", "ms_per_event": {"network": "1"}}', "give a positive number"),
+    "falling": (
+        '{"machine": "x", "ms_per_event": {"network": 1}, "ms_range": {"network": [2, 1]}}',
+        "give two rising times",
+    ),
     "not a number": ('{"machine": "x", "ms_per_event": {"network": NaN}}', "give a positive"),
 }
 
