@@ -3,7 +3,7 @@
 Numbers: sample ``k`` of a data set has the seed ``100 * seed + k``; its showers are divided
 into chunks, and chunk ``c`` is the run ``obs_id = 10000 * k + c + 1``.  Showers are numbered
 through the whole sample, so that events depend neither on the chunks nor on the processes.
-Training and test samples share no seed and no obs_id.
+Training, calibration and test samples share no seed and no obs_id.
 """
 
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ SAMPLES = {
     "train_helium": (3, dict(primary="helium", viewcone=(0.0, 6.0))),
     "train_electron": (4, dict(primary="electron", viewcone=(0.0, 2.5))),
     "train_muon": (5, dict(primary="muon", viewcone=(0.0, 1.5))),
+    "calibrate_gamma_diffuse": (6, dict(primary="gamma", viewcone=(0.0, 2.5))),
     "test_gamma_point": (11, dict(primary="gamma", source_offset=0.4)),
     "test_gamma_diffuse": (12, dict(primary="gamma", viewcone=(0.0, 2.5))),
     "test_proton": (13, dict(primary="proton", viewcone=(0.0, 10.0))),
@@ -69,6 +70,7 @@ PRESETS = {
         "train_helium": 50_000,
         "train_electron": 30_000,
         "train_muon": 10_000,
+        "calibrate_gamma_diffuse": 40_000,
         "test_gamma_point": 100_000,
         "test_gamma_diffuse": 60_000,
         "test_proton": 600_000,
