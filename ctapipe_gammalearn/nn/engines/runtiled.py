@@ -136,7 +136,7 @@ class Program:
         result = torch.empty(len(x), *self._result_shape)
         n = min(torch.get_num_threads(), len(x))
         if n > 1:
-            parts = zip(x.tensor_split(n), result.tensor_split(n))
+            parts = zip(x.tensor_split(n), result.tensor_split(n), strict=True)
             with ThreadPoolExecutor(n) as pool:
                 list(pool.map(lambda part: self._run(*part), parts))
         elif n:

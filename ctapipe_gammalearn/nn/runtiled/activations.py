@@ -120,11 +120,11 @@ def _polynomial(f, coefficients, x, w):
 
 
 def _plus_one(f, x, w):
-    """x + 1."""
+    """Sum of x and 1."""
     return f.binary("fadd", x, f.constant(1, w), w)
 
 
 def _clip(f, x, low, high, w):
-    """x between two numbers."""
+    """Vector x between two numbers."""
     x = f.intrinsic("minnum", (x, f.constant(high, w)), w)
     return f.intrinsic("maxnum", (x, f.constant(low, w)), w)

@@ -158,7 +158,7 @@ def _dot(f, tile, channel, sums):
     shift = f.load("%shift")
     for i in range(tile.pixels):
         values = [f.intrinsic("maxnum", (a, f.constant(0, w)), w) for a in sums[i * nv :][:nv]]
-        products = [f.binary("fmul", v, s, w) for v, s in zip(values, scales)]
+        products = [f.binary("fmul", v, s, w) for v, s in zip(values, scales, strict=True)]
         part = f.lanes_total(f.total(products, w), w)
         before = f.value(f"select i1 {first}, float {shift}, float {f.load('%t', i)}")
         f.store(f.binary("fadd", part, before, 1), "%t", i)

@@ -58,9 +58,12 @@ def processor():
     return Processor(name, features.flatten(), lanes, 24 if many else 12)
 
 
-@functools.cache
+#: code of this process by the hash of what it was made from
+_codes = {}
+
+
 def machine_code(ir, host):
-    """Address of the function ``run`` of a module, compiled or read from the cache.
+    """The function ``run`` of a module: known already, read from the cache, or compiled.
 
     Parameters
     ----------
@@ -85,6 +88,15 @@ def machine_code(ir, host):
     version = ".".join(map(str, llvm.llvm_version_info))
     key = "\n".join([version, target.triple, host.name, host.features, ir])
     name = hashlib.sha256(key.encode()).hexdigest()
+    if name not in _codes:
+        _codes[name] = _load(name, ir, target)
+    return _codes[name]
+
+
+def _load(name, ir, target):
+    """Executable code from the cache, or from the text of a module."""
+    import llvmlite.binding as llvm
+
     code = _read(name)
     if code is None:
         module = llvm.parse_assembly(ir)

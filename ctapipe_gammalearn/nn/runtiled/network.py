@@ -53,7 +53,7 @@ def plan_network(backbone, host):
     plan = Plan(host, Activation.of(engine.activation))
     n_blocks = backbone.num_blocks
     widths = [_layer(backbone, b, 1).conv_block.cv2.weight.shape[0] for b in range(n_blocks)]
-    levels = [_Level.of(plan, level, n) for level, n in zip(engine.levels, widths)]
+    levels = [_Level.of(plan, level, n) for level, n in zip(engine.levels, widths, strict=True)]
     scratch = {"pixel_gate": plan.reserve(levels[0].raster.n_pixels + host.lanes)}
     widest = max(level.n_channels for level in levels)
     scratch |= {"gate": plan.reserve(widest), "mean": plan.reserve(widest)}

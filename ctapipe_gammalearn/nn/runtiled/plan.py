@@ -113,7 +113,7 @@ class Plan:
         tiles = coarse.tiles(longest)
         taps = [[n_in * offset, n_in * n] for offset, n in fine.tap_groups()]
         constants = {"weight": _packed(weight, tile)}
-        for key, array in zip(("bias", "scale", "shift"), (bias, *maps)):
+        for key, array in zip(("bias", "scale", "shift"), (bias, *maps), strict=True):
             constants[key] = filled(array, tile.n_out)
         pointers = {key: ("%ws", buffers[key]) for key in ("in", "t", "y")}
         pointers |= {key: ("%params", self.keep(a)) for key, a in constants.items()}
@@ -141,8 +141,10 @@ class Plan:
 
 
 def filled(array, n):
-    """A number, a vector or rows, followed by zeros up to length ``n``."""
-    array = np.atleast_1d(np.asarray(array, float))
+    """A number ``n`` times; a vector or rows, followed by zeros up to length ``n``."""
+    array = np.asarray(array, float)
+    if not array.ndim:
+        return np.full(n, array)
     missing = n - array.shape[-1]
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)])
 

@@ -6,6 +6,7 @@ beginning and stay so, which is what a missing neighbour must read as.
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -87,10 +88,10 @@ class Raster:
         new = (np.diff(self.row) != 0) | (np.diff(self.column) != 1)
         edges = [0, *(np.flatnonzero(new) + 1).tolist(), self.n_pixels]
         tiles = []
-        for start, stop in zip(edges, edges[1:]):
+        for start, stop in pairwise(edges):
             n = -(-(stop - start) // longest)
             cuts = [start + (stop - start) * i // n for i in range(n + 1)]
-            tiles += [(a, b - a) for a, b in zip(cuts, cuts[1:])]
+            tiles += [(a, b - a) for a, b in pairwise(cuts)]
         return tiles
 
 

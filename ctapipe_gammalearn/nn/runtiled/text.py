@@ -123,14 +123,15 @@ class Function:
         return self.value(f"call {kind} @{full}({', '.join(f'{kind} {a}' for a in arguments)})")
 
     def fma(self, a, b, c, w):
-        """a · b + c, fused where the processor can (llvm.fma would call libm elsewhere)."""
+        """Sum a · b + c, fused where the processor can (llvm.fma would call libm elsewhere)."""
         return self.intrinsic("fmuladd", (a, b, c), w)
 
     def total(self, vectors, w):
         """Pairwise sum of vectors."""
         while len(vectors) > 1:
             half = len(vectors) // 2
-            sums = [self.binary("fadd", a, b, w) for a, b in zip(vectors, vectors[half:])][:half]
+            pairs = zip(vectors[:half], vectors[half : 2 * half], strict=True)
+            sums = [self.binary("fadd", a, b, w) for a, b in pairs]
             vectors = sums + vectors[2 * half :]
         return vectors[0]
 
