@@ -31,7 +31,7 @@ ARROWS = {
     "fingerprints": (set(), set()),
     "lattice": (set(), {"scipy"}),
     "simulation": (set(), {"numba", "scipy", "yaml"}),
-    "nn": ({"lattice"}, {"torch"}),
+    "nn": ({"lattice", "files"}, {"torch"}),  # files: the cache of machine code
     "weights": ({"nn", "lattice"}, {"torch", "safetensors"}),
     "inference": ({"weights", "nn", "lattice"}, {"torch"}),
     "training": (
@@ -50,6 +50,7 @@ ARROWS = {
 # one module alone may import these
 EXCEPTIONS = {
     "nn/engines/reference.py": {"indexedconv"},
+    "nn/runtiled/machine.py": {"llvmlite"},
     "weights/zoo.py": {"pooch"},
 }
 FORBIDDEN_MODULES = {"pickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}

@@ -32,7 +32,7 @@ class Predictor:
     ----------
     model : path or ctapipe_gammalearn.weights.Model
     device : {"auto", "cpu", "cuda", "cuda:n"}
-    engine : {"auto", "raster", "gather", "indexedconv"}
+    engine : {"auto", "runtiled", "raster", "gather", "indexedconv"}
         All give the same numbers; "auto" is the fastest.
     precision : {"float32", "float64", "bfloat16"}
         bfloat16 is not exact: about 1 % on the outputs.

@@ -21,6 +21,7 @@ class Backbone(nn.Module):
     def __init__(self, architecture, engine):
         super().__init__()
         self.engine = engine
+        self.compiled = None  # of an engine's freeze: features of the inputs that it accepts
         self.num_layers = architecture.num_layers
         features = architecture.block_features
         self.num_blocks = len(features)
@@ -47,6 +48,12 @@ class Backbone(nn.Module):
 
     def forward(self, x):
         """Features of images in the model's pixel order; every value must be finite."""
+        if self.compiled is not None and self.compiled.accepts(x, self):
+            return self.compiled(x)
+        return self.uncompiled(x)
+
+    def uncompiled(self, x):
+        """Features by the engine's own operations."""
         engine = self.engine
         chunk = engine.micro_batch(x, self.training)
         if chunk and len(x) > chunk:

@@ -47,7 +47,7 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
     ).tag(config=True)
 
     engine = CaselessStrEnum(
-        ["auto", "raster", "gather", "indexedconv"],
+        ["auto", "runtiled", "raster", "gather", "indexedconv"],
         default_value="auto",
         help="How convolutions are computed; all give the same numbers, auto is the fastest.",
     ).tag(config=True)

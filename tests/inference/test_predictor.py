@@ -34,7 +34,7 @@ def assert_same(ours, expected, rtol=1e-5, atol=1e-6):
         np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=name)
 
 
-@pytest.mark.parametrize("engine", ["raster", "gather", "indexedconv"])
+@pytest.mark.parametrize("engine", ["runtiled", "raster", "gather", "indexedconv"])
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 10**9])
 def test_batch_size_and_engine_do_not_matter(model, images, engine, batch_size):
     expected = Predictor(model).predict(*images)

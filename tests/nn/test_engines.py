@@ -8,9 +8,11 @@ from torch import nn
 from ctapipe_gammalearn.exceptions import DeviceError
 from ctapipe_gammalearn.lattice import CameraLattice, patch_lattice
 from ctapipe_gammalearn.nn import Architecture, GammaPhysNet
+from ctapipe_gammalearn.nn.engines import runtiled
 from tests.helpers import gammalearn_name, golden_network, random_images, random_network
 
-ENGINES = ["raster", "gather"]
+TRAINING = ["raster", "gather"]
+ENGINES = [*TRAINING, "runtiled"]
 CONFIGURATIONS = {
     "relu, dual": dict(),
     "gelu, no norm": dict(activation="gelu", norm="none"),
@@ -21,6 +23,12 @@ CONFIGURATIONS = {
     ),
     "energy and class only": dict(outputs={"energy": 1, "class": 3}),
 }
+
+
+@pytest.fixture(autouse=True)
+def no_fallback(monkeypatch):
+    """Compiled code must be what is tested, not what stands in for it."""
+    monkeypatch.setattr(runtiled, "_warn", pytest.fail)
 
 
 def features(network, x):
@@ -101,7 +109,7 @@ def gradients(network, x):
 
 
 @pytest.mark.parametrize("camera", ["hexagonal_camera", "square_camera", "patch"])
-@pytest.mark.parametrize("engine", [*ENGINES, "indexedconv"])
+@pytest.mark.parametrize("engine", [*TRAINING, "indexedconv"])
 def test_training_step_equals_the_reference(request, camera, engine):
     """Gradients and running statistics, against indexedconv in float64 (smooth activation)."""
     lattice = request.getfixturevalue("hexagonal_camera" if camera == "patch" else camera)
@@ -132,7 +140,7 @@ def test_plain_batch_norm_on_the_raster_would_fail(hexagonal_camera):
     torch.testing.assert_close(pixels.mean((0, 2)), norm.bias, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("engine", [*ENGINES, "indexedconv"])
+@pytest.mark.parametrize("engine", [*TRAINING, "indexedconv"])
 def test_one_golden_training_step(golden, engine):
     """Outputs, losses, gradients and updated weights of the original training step."""
     step = np.load(golden / "training_step.npz")

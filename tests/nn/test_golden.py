@@ -11,7 +11,8 @@ from tests.helpers import golden_lattice, golden_network
 
 INDEXED = ["tiny_indexed_da", "tiny_noattention", "physnet_da_lstcam"]
 CARTESIAN = "physnet_da_cartesian55"
-NETWORKS = [(name, engine) for name in INDEXED for engine in ("raster", "gather", "indexedconv")]
+ENGINES = ("raster", "gather", "indexedconv", "runtiled")
+NETWORKS = [(name, engine) for name in INDEXED for engine in ENGINES]
 NETWORKS.append((CARTESIAN, "auto"))
 N_PARAMETERS = {
     "tiny_indexed_da": 9_951,

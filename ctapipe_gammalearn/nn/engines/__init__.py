@@ -23,6 +23,7 @@ from .gather import GatherEngine
 from .interpolation import camera_mapping
 from .raster import RasterEngine
 from .reference import IndexedConvEngine
+from .runtiled import RunTiledEngine
 
 __all__ = [
     "ENGINES",
@@ -31,13 +32,15 @@ __all__ = [
     "IndexedConvEngine",
     "Mapping",
     "RasterEngine",
+    "RunTiledEngine",
     "camera_mapping",
     "make_engine",
 ]
 
 #: engines for lattices by configuration name; "auto" is the fastest exact one
 ENGINES = {
-    "auto": RasterEngine,
+    "auto": RunTiledEngine,
+    "runtiled": RunTiledEngine,
     "raster": RasterEngine,
     "gather": GatherEngine,
     "indexedconv": IndexedConvEngine,

@@ -1,0 +1,154 @@
+"""Run-tiled engine: the raster engine, with machine code for inference on a CPU in float32.
+
+The code (`ctapipe_gammalearn.nn.runtiled`) is generated for the camera, the architecture and
+the processor.  It handles one image at a time in a fixed order, so that an image's features
+do not depend on the other images or on the number of threads.  Everything else (training,
+GPUs, other precisions, tracing) is the raster engine's, as is inference where no code can be
+generated or the code does not pass its test.
+"""
+
+import functools
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from .raster import RasterEngine
+
+__all__ = ["CompiledBackbone", "RunTiledEngine"]
+
+log = logging.getLogger(__name__)
+
+#: largest difference of features in the test, relative to the largest feature
+TOLERANCE = 5e-5
+
+
+class RunTiledEngine(RasterEngine):
+    """Default engine; see `RasterEngine` for the parameters."""
+
+    def freeze(self, backbone):
+        """Raster form, and code for what it can do faster."""
+        backbone = super().freeze(backbone)
+        backbone.compiled = CompiledBackbone()
+        return backbone
+
+
+class CompiledBackbone:
+    """Code of one frozen backbone, made when it is needed first.
+
+    Copies share it: neither code nor weights change.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._program, self._failed = None, False
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def accepts(self, x, backbone):
+        """Whether there is code for this input; compiles it if need be."""
+        return _is_plain(x) and backbone.cv0.weight.dtype == x.dtype and self._is_ready(backbone)
+
+    def __call__(self, x):
+        """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
+        return self._program(x)
+
+    def _is_ready(self, backbone):
+        """Whether there is code that passed its test."""
+        with self._lock:
+            if self._program is None and not self._failed:
+                try:
+                    self._program = make_program(backbone)
+                except (ImportError, RuntimeError, OSError, NotImplementedError) as error:
+                    self._failed = True
+                    _warn(" ".join(str(error).split())[:200])
+            return not self._failed
+
+
+@functools.cache
+def _warn(reason):
+    """Say once that the code is not used."""
+    log.warning("engine runtiled: %s; the slower engine raster takes over", reason)
+
+
+def _is_plain(x):
+    """Whether a tensor holds float32 values on a CPU that nobody differentiates or traces."""
+    return (
+        type(x) is torch.Tensor
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not (x.requires_grad and torch.is_grad_enabled())
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.jit.is_tracing()
+        and not torch.compiler.is_compiling()
+    )
+
+
+def make_program(backbone):
+    """Tested program of a backbone frozen by the raster engine.
+
+    Raises
+    ------
+    ImportError
+        llvmlite is not there.
+    RuntimeError
+        It does not compile, or gives other features than the raster engine.
+    """
+    from ..runtiled import machine_code, plan_network, processor
+
+    plan = plan_network(backbone, processor())
+    program = Program(plan, machine_code(plan.ir, plan.host), backbone)
+    shape = 3, backbone.cv0.weight.shape[1], backbone.engine.levels[0].n_cells
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected, features = backbone.uncompiled(x), program(x)
+    scale = expected.abs().max()
+    if not (features - expected).abs().max() <= TOLERANCE * scale:  # also if NaN
+        raise RuntimeError("the compiled code failed its test")
+    return program
+
+
+class Program:
+    """Machine code with its parameters and workspaces.
+
+    Parameters
+    ----------
+    plan : ctapipe_gammalearn.nn.runtiled.plan.Plan
+    code : callable
+        From `machine_code`.
+    backbone : Backbone
+    """
+
+    def __init__(self, plan, code, backbone):
+        self._code = code
+        self._parameters = torch.as_tensor(np.concatenate(plan.parameters))
+        self._result_shape, self._size = plan.result_shape, plan.workspace
+        last = getattr(backbone, f"block{backbone.num_blocks - 1}_layer1")
+        self._n_channels = len(last.conv_block.cv2.weight)
+        self.workspaces = []  # those nobody uses at the moment
+
+    def __call__(self, x):
+        """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
+        x = x.detach().contiguous()
+        result = torch.empty(len(x), *self._result_shape)
+        n = min(torch.get_num_threads(), len(x))
+        if n > 1:
+            parts = zip(x.tensor_split(n), result.tensor_split(n), strict=True)
+            with ThreadPoolExecutor(n) as pool:
+                list(pool.map(lambda part: self._run(*part), parts))
+        elif n:
+            self._run(x, result)
+        return result[..., : self._n_channels].transpose(1, 2).contiguous()
+
+    def _run(self, x, result):
+        """Features of some images, in this thread."""
+        try:
+            workspace = self.workspaces.pop()
+        except IndexError:
+            workspace = torch.zeros(self._size)
+        tensors = x, result, workspace, self._parameters
+        self._code(len(x), *(tensor.data_ptr() for tensor in tensors))
+        self.workspaces.append(workspace)

@@ -1,0 +1,10 @@
+"""Machine code for a backbone on a CPU: direct convolutions on runs of pixels.
+
+`raster` lays out the cells, `plan` and `network` the steps and the memory, `text`,
+`activations`, `kernels` and `passes` write LLVM IR, `machine` compiles and keeps it.
+"""
+
+from .machine import machine_code, processor
+from .network import plan_network
+
+__all__ = ["machine_code", "plan_network", "processor"]
