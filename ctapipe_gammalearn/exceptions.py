@@ -2,6 +2,7 @@
 
 __all__ = [
     "CheckpointError",
+    "ClusterError",
     "DeviceError",
     "GammaLearnError",
     "IRFError",
@@ -32,6 +33,10 @@ class ModelMismatch(GammaLearnError):
 
 class CheckpointError(GammaLearnError):
     """A GammaLearn checkpoint that cannot be converted."""
+
+
+class ClusterError(GammaLearnError):
+    """A cluster that cannot be described or started."""
 
 
 class DeviceError(GammaLearnError):

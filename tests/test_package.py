@@ -255,7 +255,7 @@ def test_metadata_come_from_setup_cfg_alone():
     declared, built = setup_cfg(), distribution(NAME).metadata
     assert built["Requires-Python"] == declared["options"]["python_requires"] == ">=3.11"
     assert built["Version"] == ctapipe_gammalearn.__version__
-    extras = {"all", "docs", "irf", "onnx", "tests", "train"}
+    extras = {"all", "cluster", "docs", "irf", "onnx", "tests", "train"}
     assert set(built.get_all("Provides-Extra")) == extras
     required = [r for r in distribution(NAME).requires if "extra ==" not in r]
     assert len(required) == len(declared["options"]["install_requires"].split("\n")) - 1
