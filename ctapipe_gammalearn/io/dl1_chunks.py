@@ -1,6 +1,7 @@
 """DL1 images of ctapipe's HDF5 files in the order of events, a bounded number at a time."""
 
 import threading
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from ctapipe.io import read_table
 
 from ..exceptions import ApplyError
 
-__all__ = ["HDF5_LOCK", "Dl1Reader", "Events", "TelescopeImage", "opened"]
+__all__ = ["HDF5_LOCK", "Dl1Reader", "Events", "TelescopeImage", "ahead", "opened"]
 
 #: PyTables gives the interpreter free while HDF5, which is not made for threads, is at work:
 #: whoever reads or writes beside another thread holds this lock.
@@ -216,6 +217,24 @@ class Cursor:
                 f"{self.file.filename}: {left} rows of {self.path} are of no event or not in the"
                 " order of events"
             )
+
+
+def ahead(pool, iterable, n):
+    """Yield the items of an iterable, which another thread makes in advance.
+
+    Parameters
+    ----------
+    pool : concurrent.futures.ThreadPoolExecutor
+        Of one thread.
+    iterable : iterable
+    n : int
+        Items that may wait.
+    """
+    iterator, end = iter(iterable), object()
+    waiting = deque(pool.submit(next, iterator, end) for _ in range(n))
+    while (item := waiting.popleft().result()) is not end:
+        waiting.append(pool.submit(next, iterator, end))
+        yield item
 
 
 def _column(found, name):

@@ -128,11 +128,18 @@ class Dl2Writer:
             rows[name] = column
         return rows
 
-    def append(self, path, rows):
-        """Append rows; the table is made with the first ones."""
-        if len(rows):
-            with HDF5_LOCK:
-                self._append(path, rows)
+    def append(self, rows):
+        """Append rows to tables, which are made with their first rows.
+
+        Parameters
+        ----------
+        rows : dict of str to ndarray
+            By path.
+        """
+        for path, table in rows.items():
+            if len(table):
+                with HDF5_LOCK:
+                    self._append(path, table)
 
     def _append(self, path, rows):
         if path not in self.tables:

@@ -163,6 +163,8 @@ def _plain(section, cls):
             value = value.get_value(traits[name])
         elif isinstance(value, dict):
             value = _plain(value, None)
+        if isinstance(value, set):
+            value = sorted(value)
         out[name] = value
     return out
 

@@ -19,7 +19,7 @@ from traitlets.config import Config
 
 from ..exceptions import ApplyError
 from ..io.copied_files import PARTS, Selection, copy_file, missing_rows, summed
-from ..io.dl1_chunks import Dl1Reader
+from ..io.dl1_chunks import Dl1Reader, ahead
 from ..io.dl2_writer import Dl2Writer, EventRows
 from ..io.simulated_files import part_name, publish
 from ..reco import GammaPhysNetReconstructor
@@ -173,9 +173,9 @@ class _Job(Component):
         model.add(example_event(self.network, *reader.example), algorithms(self.network))
         writer, waiting = Dl2Writer(target, model), deque()
         with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
-            for events, ends in complete_windows(_ahead(reading, reader), self.network):
+            for events, ends in complete_windows(ahead(reading, reader, AHEAD), self.network):
                 rows = dl2_rows(self.network, events, ends, writer, partial(EventRows, subarray))
-                waiting.append(writing.submit(_append, writer, rows))
+                waiting.append(writing.submit(writer.append, rows))
                 if len(waiting) > AHEAD:
                     waiting.popleft().result()
                 n_events, n_images = n_events + len(events), n_images + len(events.images)
@@ -192,18 +192,3 @@ class _Job(Component):
         write_table(self.network.quality_query.to_table(functions=True), target, path, append=True)
         written |= {n._v_pathname: summed(n) for n in [target.get_node(path)]}
         write_headers(target, self)
-
-
-def _ahead(pool, iterable):
-    """Yield the items of an iterable, which another thread produces a few items ahead."""
-    iterator, end = iter(iterable), object()
-    waiting = deque(pool.submit(next, iterator, end) for _ in range(AHEAD))
-    while (item := waiting.popleft().result()) is not end:
-        waiting.append(pool.submit(next, iterator, end))
-        yield item
-
-
-def _append(writer, rows):
-    """Write rows of all tables."""
-    for path, table in rows.items():
-        writer.append(path, table)
