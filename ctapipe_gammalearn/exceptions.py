@@ -1,6 +1,7 @@
 """All error classes of the package; each message is one line: where, what, what to do."""
 
 __all__ = [
+    "ApplyError",
     "CheckpointError",
     "ClusterError",
     "DeviceError",
@@ -17,6 +18,10 @@ __all__ = [
 
 class GammaLearnError(ValueError):
     """Base of all errors that a user can cause and mend."""
+
+
+class ApplyError(GammaLearnError):
+    """A file to which models cannot be applied, or an output that must not be replaced."""
 
 
 class LatticeError(GammaLearnError):

@@ -10,6 +10,7 @@ from ctapipe.core import Tool, ToolConfigurationError
 from ctapipe.core.traits import Path
 from tqdm import tqdm
 from traitlets import default
+from traitlets.config import Configurable
 
 from ..exceptions import GammaLearnError
 
@@ -90,8 +91,9 @@ class ModelTool(Tool):
         known = {"h", "help", "help-all", "version"}
         for names in (*self.aliases, *self.flags):
             known |= {names} if isinstance(names, str) else set(names)
-        for base in type(self).__mro__:
-            if issubclass(base, Tool):
+        components = {base for cls in self.classes for base in cls.__mro__}
+        for base in (*type(self).__mro__, *components):
+            if issubclass(base, Configurable):
                 known |= {f"{base.__name__}.{t}" for t in base.class_trait_names(config=True)}
         return known
 
