@@ -1,9 +1,9 @@
 """Start and end of a Dask cluster, on this machine or as jobs of a batch system."""
 
 import logging
-import multiprocessing
 import os
 import shutil
+import signal
 import sys
 from contextlib import contextmanager, suppress
 
@@ -43,18 +43,25 @@ def running(settings, gpus=()):
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with dask.config.set(_dask_options(settings)):
-        before = set(multiprocessing.active_children())
-        cluster = client = None
+        cluster = _started(settings, gpus)
         try:
-            cluster = _started(settings, gpus)
-            client = Client(cluster, set_as_default=False)
-            yield cluster, client
+            with Client(cluster, set_as_default=False) as client:
+                yield cluster, client
+        except BaseException:
+            _kill_workers(cluster)
+            raise
         finally:
-            for open_one in filter(None, (client, cluster)):
-                with suppress(TimeoutError, OSError, RuntimeError):
-                    open_one.close(timeout=CLOSE_SECONDS)
-            for process in set(multiprocessing.active_children()) - before:
-                process.kill()
+            with suppress(TimeoutError, OSError, RuntimeError):
+                cluster.close(timeout=CLOSE_SECONDS)
+
+
+def _kill_workers(cluster):
+    """End the processes on this machine in the middle of their work; `close` ends batch jobs."""
+    for worker in cluster.workers.values():
+        if pid := getattr(worker, "pid", None):
+            worker.auto_restart = False
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _dask_options(settings):
@@ -83,7 +90,8 @@ def _started(settings, gpus):
     if shutil.which(command) is None:
         cluster.close()
         raise ClusterError(f"{command}: no such command; start where jobs can be submitted")
-    cluster.scale(settings.workers)
+    while len(cluster.worker_spec) < settings.workers:
+        cluster.worker_spec.update(cluster.new_worker_spec())
     try:
         cluster.sync(awaited, cluster)
     except (RuntimeError, ValueError, OSError) as error:
@@ -94,8 +102,16 @@ def _started(settings, gpus):
 
 
 async def awaited(cluster):
-    """Wait until the workers or jobs of a cluster are as many as wanted."""
-    await cluster
+    """Submit the jobs that are missing; an error if the batch system refuses them."""
+    from distributed import Status
+
+    try:
+        await cluster
+    finally:
+        for name, job in list(cluster.workers.items()):
+            if job.status is Status.created:  # refused; tried again by the next call
+                job.status = Status.failed
+                del cluster.workers[name]
 
 
 def _local_cluster(workers, gpus):
