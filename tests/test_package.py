@@ -227,6 +227,7 @@ def test_reconstructor_is_found_by_name_without_torch():
 def test_entry_points_are_exactly_ours():
     found = {(e.group, e.name, e.value) for e in distribution(NAME).entry_points}
     assert found == {
+        ("console_scripts", "ctapipe-gammalearn-apply", f"{NAME}.tools.apply:main"),
         ("console_scripts", "ctapipe-gammalearn-evaluate", f"{NAME}.tools.evaluate:main"),
         ("console_scripts", "ctapipe-gammalearn-irf", f"{NAME}.tools.irf:main"),
         ("console_scripts", "ctapipe-gammalearn-models", f"{NAME}.tools.models:main"),

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -97,9 +97,10 @@ def _errors_of(output):
 
 @contextmanager
 def _activity():
-    """What ctapipe's components note goes into an activity of this job."""
-    Provenance().start_activity("ctapipe-gammalearn-apply")
-    status = "error"
+    """Where ctapipe's components note what they read: with a tool or, in a worker, of our own."""
+    own, status = Provenance().current_activity is None, "error"
+    if own:
+        Provenance().start_activity("ctapipe-gammalearn-apply")
     try:
         with warnings.catch_warnings():
             # ctapipe's headers have blanks in their names
@@ -107,7 +108,8 @@ def _activity():
             yield
         status = "completed"
     finally:
-        Provenance().finish_activity(status)
+        if own:
+            Provenance().finish_activity(status)
 
 
 class _Job(Component):
@@ -169,10 +171,12 @@ class _Job(Component):
         if not reader.n_events:
             return n_events, n_images
         subarray = self.event_source.subarray
-        model = EventRows(subarray)
-        model.add(example_event(self.network, *reader.example), algorithms(self.network))
-        writer, waiting = Dl2Writer(target, model), deque()
-        with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
+        example = example_event(self.network, *reader.example)
+        with ExitStack() as stack:
+            model = stack.enter_context(closing(EventRows(subarray)))
+            model.add(example, algorithms(self.network))
+            writer, waiting = Dl2Writer(target, model), deque()
+            reading, writing = (stack.enter_context(ThreadPoolExecutor(1)) for _ in range(2))
             for events, ends in complete_windows(ahead(reading, reader, AHEAD), self.network):
                 rows = dl2_rows(self.network, events, ends, writer, partial(EventRows, subarray))
                 waiting.append(writing.submit(writer.append, rows))
@@ -180,9 +184,8 @@ class _Job(Component):
                     waiting.popleft().result()
                 n_events, n_images = n_events + len(events), n_images + len(events.images)
                 progress(len(events.images))
-            for written_rows in waiting:
-                written_rows.result()
-        model.close()
+            for appended in waiting:
+                appended.result()
         written |= writer.written
         return n_events, n_images
 

@@ -1,7 +1,13 @@
 """The command that applies models to DL1 files gives the DL2 of ctapipe-process."""
 
 import json
+import resource
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
 
 import astropy.units as u
 import numpy as np
@@ -16,12 +22,15 @@ from ctapipe_gammalearn.reco.containers import CONTAINER, FIELD
 from ctapipe_gammalearn.reco.stereo import combine
 from ctapipe_gammalearn.reco.stereo_rows import stereo_columns
 from ctapipe_gammalearn.tools.apply import ApplyTool
+from ctapipe_gammalearn.tools.apply_job import apply_file
 from tests.reco import fakes
 from tests.reco.conftest import (  # noqa: F401
     fake_model,
     lst_model,
     model_for,
     mono_dl1,
+    multi_simtel,
+    simtel,
     stereo_dl1,
     subarray,
 )
@@ -54,7 +63,7 @@ def few(stereo_dl1, tmp_path_factory):  # noqa: F811
 
 def apply(source, folder, *options, raises=True):
     """Run the command in this process; its exit code."""
-    argv = [f"--input={source}", f"--output={folder}", "--quiet", *options]
+    argv = [f"--input={source}", f"--output={folder}", *options]
     return run_tool(ApplyTool(), argv, cwd=folder.parent, raises=raises)
 
 
@@ -289,3 +298,134 @@ def test_rest_of_the_file(stereo_dl1, fake_model, tmp_path):  # noqa: F811
             "true_image_sum"
             in loader.h5file.root.simulation.event.telescope.images.tel_001.colnames
         )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_types_of_cameras(multi_simtel, model_for, tmp_path):  # noqa: F811
+    """The real network, in the same batches: the same bits."""
+    dl1 = tmp_path / "two.dl1.h5"
+    images = ("--write-images", "--no-write-showers")
+    assert fakes.process(multi_simtel, dl1, *images, chain=("HillasReconstructor",)) == 0
+    equivalent = "--EventSource.focal_length_choice=EQUIVALENT"
+    with HDF5EventSource(dl1, focal_length_choice="EQUIVALENT") as source:
+        cameras = {str(tel): tel.camera.geometry for tel in source.subarray.tel.values()}
+    assert len(cameras) > 1
+    first, *_ = cameras
+    model = f"--{NETWORK}.model_path={model_for(cameras[first])}"
+    device = f"--{NETWORK}.device=cpu"
+    rows, _ = compare(dl1, tmp_path, model, equivalent, device, NO_CUT)
+    assert rows > 50
+
+
+def test_complete_outputs_are_skipped_and_others_refused(few, fake_model, tmp_path):  # noqa: F811
+    model, out = f"--{NETWORK}.model_path={fake_model}", tmp_path / "out"
+    assert apply(few, out, model) == 0
+    before = (out / NAME).read_bytes()
+    assert apply(few, out, model, f"--{NETWORK}.batch_size=3") == 0
+    assert (out / NAME).read_bytes() == before
+    assert apply(few, out, model, NO_CUT, raises=False) == 2
+    fake_model.write_text("1855 other weights", encoding="utf-8")
+    assert apply(few, out, model, raises=False) == 2
+    assert (out / NAME).read_bytes() == before
+    assert apply(few, out, model, "--overwrite") == 0
+    assert (out / NAME).read_bytes() != before
+
+
+def test_input_that_cannot_be_used(few, changed, fake_model, tmp_path, capsys):  # noqa: F811
+    model, out = f"--{NETWORK}.model_path={fake_model}", tmp_path / "out"
+    half = tmp_path / "half.dl1.h5"
+    half.write_bytes(few.read_bytes()[: few.stat().st_size // 2])
+    again = changed(lambda f: f.create_group("/dl2/event/subarray/energy", "GammaPhysNetEnergy",
+                                             createparents=True), "again.dl1.h5")  # fmt: skip
+    parameters = "/dl1/event/telescope/parameters"
+    bare = changed(lambda f: f.remove_node(parameters, recursive=True), "bare.dl1.h5")
+    unsorted = changed(_swap, "unsorted.dl1.h5")
+    imageless = changed(lambda f: f.remove_node(IMAGES, recursive=True), "imageless.dl1.h5")
+    said = {
+        half: "no complete HDF5 file",
+        again: "results of GammaPhysNet already",
+        bare: "no image parameters",
+        unsorted: "order of events",
+        imageless: "has no images",
+    }
+    for path, text in said.items():
+        assert apply(path, out, model, raises=False) == 2
+        errors = capsys.readouterr().err
+        assert text in errors
+        assert str(path) in errors
+        assert not out.exists() or not list(out.iterdir())
+    assert apply(few, out, model, "--EventSource.max_events=3", raises=False) == 2
+    assert apply(bare, out, model, NO_CUT) == 0
+    assert apply(again, out, model, "--overwrite") == 0
+
+
+def _swap(file):
+    """Exchange two rows of a table of images."""
+    table = file.get_node(f"{IMAGES}/tel_001")
+    rows = table.read()
+    rows[[3, 4]] = rows[[4, 3]]
+    table.modify_rows(0, len(rows), rows=rows)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit(143)])
+def test_interruption_leaves_nothing(few, fake_model, tmp_path, stop):  # noqa: F811
+    def progress(n):
+        raise stop
+
+    settings = {"config": {NETWORK: {"model_path": str(fake_model)}}, "copy": {}}
+    output = tmp_path / "out" / "few.dl2.h5"
+    output.parent.mkdir()
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        apply_file(str(few), str(output), settings, progress)
+    assert not list(output.parent.iterdir())
+
+
+def test_rows_that_are_lost_are_noticed(few, fake_model, tmp_path, monkeypatch):  # noqa: F811
+    """As on a full disk, where PyTables reports nothing."""
+
+    def lose(path, record):
+        with tables.open_file(path, "a") as file:
+            table = file.root.dl2.event.subarray.energy.GammaPhysNetEnergy
+            rows = table.read(7, 9)
+            rows["GammaPhysNetEnergy_energy"] = 0
+            table.modify_rows(7, 9, rows=rows)
+
+    monkeypatch.setattr("ctapipe_gammalearn.tools.apply_job.set_record", lose)
+    model = f"--{NETWORK}.model_path={fake_model}"
+    assert apply(few, tmp_path / "out", model, raises=False) == 74
+    assert not list((tmp_path / "out").iterdir())
+
+
+RESOURCES = files("ctapipe_gammalearn") / "resources"
+COMMAND = [
+    *(sys.executable, "-c", "from ctapipe_gammalearn.tools.apply import main; main()"),
+    *("--input", RESOURCES / "demo_events.dl1.h5", "--model", RESOURCES / "lst_patch.safetensors"),
+]
+
+
+@pytest.mark.parametrize("kilobytes", [100, pytest.param(400, marks=pytest.mark.slow)])
+def test_full_disk(tmp_path, kilobytes):
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1000, kilobytes * 1000))
+
+    command = [*COMMAND, "-o", str(tmp_path / "out"), "--dl1-images"]
+    done = subprocess.run(
+        command, preexec_fn=limited, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 74, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "is the disk full?" in done.stderr
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_sigterm_ends_with_143_and_leaves_nothing(tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen([*COMMAND, "-o", str(out)], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (out.exists() and list(out.iterdir())):
+        time.sleep(0.02)
+    process.terminate()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 143, errors
+    assert "Traceback" not in errors
+    assert not list(out.iterdir())
