@@ -1,9 +1,7 @@
 """``ctapipe-gammalearn-apply``: DL2 from the images of many DL1 files."""
 
-from pathlib import Path as FilePath
-
 from ctapipe.core.qualityquery import QualityQuery
-from ctapipe.core.traits import Bool, Int, List, Path, classes_with_traits, flag
+from ctapipe.core.traits import Bool, Int, List, Path, Unicode, classes_with_traits, flag
 from ctapipe.io import EventSource, metadata
 from ctapipe.reco import StereoCombiner
 from traitlets import default
@@ -11,14 +9,17 @@ from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 
 from ..exceptions import ApplyError
 from ..io.copied_files import PARTS
-from ..io.dl1_chunks import opened
 from ..io.simulated_files import remove_strays
 from ..reco import GammaPhysNetReconstructor
+from .apply_cluster import apply_on_cluster, merge_outputs
+from .apply_files import count_images, output_name
 from .apply_job import CHUNK_SIZE, apply_file
 from .base import InputPath, ModelTool, progress_bar
+from .cluster_settings import read_settings
 from .farm import signals_as_exit
+from .worker import Failure
 
-__all__ = ["ApplyTool", "main", "output_name"]
+__all__ = ["ApplyTool", "main"]
 
 
 class ApplyTool(ModelTool):
@@ -47,14 +48,27 @@ class ApplyTool(ModelTool):
     true_images = Bool(False, help="Copy the simulated images.").tag(config=True)
     true_parameters = Bool(True, help="Copy the parameters of simulated images.").tag(config=True)
 
+    cluster = Unicode(
+        "", help="Work on a Dask cluster: local, or a YAML file that describes it."
+    ).tag(config=True)
+    workers = Int(0, min=0, help="Workers of the cluster; 0: as its description says.")
+    workers.tag(config=True)
+    merge = Path(
+        default_value=None, allow_none=True, directory_ok=False, help="Merge all results here."
+    ).tag(config=True)
+
     aliases = {
         ("i", "input"): "ApplyTool.inputs",
         ("o", "output"): "ApplyTool.output",
         "model": "GammaPhysNetReconstructor.model_path",
         ("t", "allowed-tels"): "EventSource.allowed_tels",
         "chunk-size": "ApplyTool.chunk_size",
+        "cluster": "ApplyTool.cluster",
+        "workers": "ApplyTool.workers",
+        "merge": "ApplyTool.merge",
     }
     flags = {
+        "cluster": ({"ApplyTool": {"cluster": "local"}}, "Work on a Dask cluster."),
         **flag("dl1-images", "ApplyTool.dl1_images", "Copy images.", "Leave images out."),
         **flag(
             "dl1-parameters",
@@ -99,7 +113,11 @@ class ApplyTool(ModelTool):
         self.jobs = {self.output / output_name(path): path for path in self.inputs}
         if len(self.jobs) < len(self.inputs):
             raise ApplyError(f"{self.name}: two inputs would have outputs of the same name")
-        self.n_images = sum(map(_count_images, self.inputs))
+        self.farm = read_settings(self.cluster, self.workers) if self.cluster else None
+        if self.merge is not None and not self.merge.parent.is_dir():
+            raise ApplyError(f"{self.merge}: its folder does not exist; make it first")
+        if self.farm is None:  # on a cluster a damaged file must not stop the others
+            self.n_images = sum(map(count_images, self.inputs))
         try:
             self.output.mkdir(exist_ok=True)
         except OSError as error:
@@ -120,38 +138,41 @@ class ApplyTool(ModelTool):
         }
 
     def work(self):
-        """Apply to one file after the other."""
+        """Apply to one file after the other, or to many at once."""
+        try:
+            if self.farm is None:
+                self._one_by_one()
+            else:
+                apply_on_cluster(self.jobs, self.settings(), self.farm, self._report, self.quiet)
+            if self.merge is not None:
+                new = merge_outputs(self.jobs, self.merge, self.overwrite)
+                self.log.info("%s: %s", self.merge, "merged" if new else "complete, skipped")
+        except Failure as failure:
+            for line in str(failure).splitlines():
+                self.log.critical("%s", line)
+            raise SystemExit(failure.exit_code) from None
+
+    def _one_by_one(self):
+        """Apply in this process."""
         settings = self.settings()
         with signals_as_exit(), progress_bar(self.n_images, " images", self.quiet) as bar:
             for output, path in self.jobs.items():
-                summary = apply_file(str(path), str(output), settings, bar.update)
-                if summary["skipped"]:
-                    self.log.info("%s: complete, skipped", output)
-                    continue
-                self.log.info(
-                    "%s: %d events, %d of %d images reconstructed, %.1f s, %.0f images/s",
-                    output,
-                    summary["events"],
-                    summary["reconstructed"],
-                    summary["images"],
-                    summary["seconds"],
-                    summary["images"] / summary["seconds"],
-                )
+                self._report(output, apply_file(str(path), str(output), settings, bar.update))
 
-
-def output_name(path):
-    """Name of the DL2 file of an input, such as a.dl2.h5 of a.dl1.h5."""
-    name = FilePath(path).name
-    for ending in (".h5", ".hdf5", ".hdf", ".dl1", ".dl2"):
-        name = name.removesuffix(ending)
-    return f"{name}.dl2.h5"
-
-
-def _count_images(path):
-    """Stored images of a file; `ApplyError` if it is no HDF5 file."""
-    group = PARTS["dl1_images"]
-    with opened(path) as file:
-        return sum(t.nrows for t in (file.iter_nodes(group, "Table") if group in file else ()))
+    def _report(self, output, summary):
+        """One line on a file."""
+        if summary["skipped"]:
+            self.log.info("%s: complete, skipped", output)
+            return
+        self.log.info(
+            "%s: %d events, %d of %d images reconstructed, %.1f s, %.0f images/s",
+            output,
+            summary["events"],
+            summary["reconstructed"],
+            summary["images"],
+            summary["seconds"],
+            summary["images"] / summary["seconds"],
+        )
 
 
 def _plain(section, cls):

@@ -1,5 +1,6 @@
-"""Input and headers of a job of ``ctapipe-gammalearn-apply``."""
+"""Names, input and headers of a job of ``ctapipe-gammalearn-apply``."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import tables
@@ -13,9 +14,24 @@ from ..exceptions import ApplyError
 from ..io.copied_files import PARTS
 from ..io.dl1_chunks import opened
 
-__all__ = ["check_parameters", "open_source", "write_headers"]
+__all__ = ["check_parameters", "count_images", "open_source", "output_name", "write_headers"]
 
 VERSION = "CTA PRODUCT DATA MODEL VERSION"
+
+
+def output_name(path):
+    """Name of the DL2 file of an input, such as a.dl2.h5 of a.dl1.h5."""
+    name = Path(path).name
+    for ending in (".h5", ".hdf5", ".hdf", ".dl1", ".dl2"):
+        name = name.removesuffix(ending)
+    return f"{name}.dl2.h5"
+
+
+def count_images(path):
+    """Stored images of a file; `ApplyError` if it is no HDF5 file."""
+    group = PARTS["dl1_images"]
+    with opened(path) as file:
+        return sum(t.nrows for t in (file.iter_nodes(group, "Table") if group in file else ()))
 
 
 def open_source(path, job):

@@ -5,6 +5,8 @@ import time
 from collections import namedtuple
 from contextlib import ExitStack, suppress
 
+import tables
+
 from ..exceptions import GammaLearnError
 from ..io.simulated_files import verify
 from .cluster_start import awaited, running
@@ -53,7 +55,7 @@ class ClusterFarm:
 
     def _send(self, job):
         """Hand a job to the scheduler, which gives each worker one at a time."""
-        future = self.client.submit(job.function, job.path, *job.args, pure=False)
+        future = self.client.submit(_work, job.function, job.path, *job.args, pure=False)
         self.pending[future.key] = job
         future.add_done_callback(self.done.put)
 
@@ -104,6 +106,12 @@ class ClusterFarm:
             self._replaced = now
             with suppress(RuntimeError, ValueError, OSError):  # tried again later
                 self.cluster.sync(awaited, self.cluster)
+
+
+def _work(function, path, *args):
+    """Run a job in a worker, whose thread would print every error of HDF5."""
+    tables.silence_hdf5_messages()
+    return function(path, *args)
 
 
 def one_line(path, error):

@@ -112,7 +112,8 @@ class SimulateTool(ModelTool):
         try:
             self.production.run(self.jobs or len(os.sched_getaffinity(0)), self.settings)
         except Failure as error:
-            self.log.critical("%s", error)
+            for line in str(error).splitlines():
+                self.log.critical("%s", line)
             raise SystemExit(error.exit_code) from None
         n, n_new = len(self.production.plan), len(self.production.todo)
         say(f"{self.output}: {n_new} sample(s) simulated, {n - n_new} were there")
