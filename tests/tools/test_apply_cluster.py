@@ -11,7 +11,6 @@ import pytest
 import tables
 
 from tests.reco.conftest import (  # noqa: F401
-    fake_model,
     lst_model,
     model_for,
     mono_dl1,
@@ -35,12 +34,12 @@ def kill_a_worker(folder):
 
 
 @pytest.mark.slow
-def test_twenty_files_a_killed_worker_and_a_damaged_file(few, fake_model, tmp_path, caplog):  # noqa: F811
+def test_twenty_files_a_killed_worker_and_a_damaged_file(few, lst_model, tmp_path, caplog):  # noqa: F811
     inputs = [tmp_path / f"run{i:02d}.dl1.h5" for i in range(20)]
     for path in inputs:
         shutil.copy(few, path)
     os.truncate(inputs[7], 50_000)
-    options = [f"--model={fake_model}", "--log-level=INFO"]
+    options = [f"--model={lst_model}", "--log-level=INFO"]
     alone, many = tmp_path / "alone", tmp_path / "many"
     assert apply(inputs[0], alone, *options) == 0
     options += [f"--input={path}" for path in inputs[1:]]

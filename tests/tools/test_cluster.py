@@ -4,8 +4,10 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,10 +16,12 @@ from ctapipe_gammalearn.exceptions import ClusterError, GammaLearnError
 from ctapipe_gammalearn.tools import cluster_settings
 from ctapipe_gammalearn.tools.cluster_farm import ClusterFarm
 from ctapipe_gammalearn.tools.cluster_settings import ClusterSettings, read_settings
+from ctapipe_gammalearn.tools.cluster_start import batch_cluster
 from ctapipe_gammalearn.tools.worker import Failure
 
 from .test_simulate import COMMAND, all_contents, environment, simulate
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 GPUS = ["7", "MIG-9"]
 
 
@@ -201,3 +205,86 @@ def test_interrupted_command_leaves_no_processes(tmp_path, signum, code):
     assert "Traceback" not in text
     assert not psutil.wait_procs(children, timeout=3)[1]
     assert not list(tmp_path.glob("d/.parts/.*.part.h5"))
+
+
+@pytest.mark.parametrize(
+    "name, lines",
+    [
+        ("slurm", ["#SBATCH -p short", "#SBATCH -t 04:00:00", "#SBATCH --mem=4G"]),
+        ("htcondor", ["RequestCpus = MY.DaskWorkerCores", "RequestMemory = "]),
+    ],
+)
+def test_examples_make_job_scripts(name, lines, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cluster = batch_cluster(read_settings(str(EXAMPLES / f"cluster_{name}.yaml")))
+    try:
+        script = cluster.job_script()
+    finally:
+        cluster.close()
+    assert sys.executable in script
+    assert "--nthreads 1" in script
+    assert not [line for line in lines if line not in script]
+
+
+def test_options_that_dask_does_not_know_are_one_line():
+    with pytest.raises(ClusterError, match=r"^slurm: options not usable") as error:
+        batch_cluster(ClusterSettings("slurm", 1, 2, {"memory": "2GB", "colour": "red"}))
+    assert "\n" not in str(error.value)
+
+
+def program(path, text):
+    """A program of a pretended batch system."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def slurm(tmp_path, monkeypatch, sbatch):
+    """Settings of a batch system that runs jobs on this machine."""
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
+    program(tmp_path / "sbatch", sbatch)
+    program(tmp_path / "scancel", 'kill -- -"$1"')
+    return ClusterSettings("slurm", 2, 2, {"memory": "2GB", "interface": "lo"})
+
+
+@pytest.mark.slow
+def test_files_are_worked_on_by_batch_jobs(tmp_path, monkeypatch):
+    copy = f'cp "$1" {tmp_path}/job.$$; setsid sh {tmp_path}/job.$$ >{tmp_path}/log.$$ 2>&1 &'
+    settings = slurm(tmp_path, monkeypatch, f'{copy}\necho "Submitted batch job $!"')
+    done = []
+    with ClusterFarm(settings, lambda n: None) as farm:
+        for i in range(4):
+            farm.submit(done.append, os.path.basename, f"folder/{i}")
+        farm.run()
+    assert sorted(done) == ["0", "1", "2", "3"]
+    assert len(list(tmp_path.glob("job.*"))) == 2
+    time.sleep(1)
+    assert not [p for p in psutil.process_iter(["cmdline"]) if str(tmp_path) in p.info["cmdline"]]
+
+
+def test_a_batch_system_that_refuses_is_quoted(tmp_path, monkeypatch):
+    settings = slurm(tmp_path, monkeypatch, "echo invalid partition >&2; exit 1")
+    with (
+        pytest.raises(ClusterError, match=r"sbatch: jobs cannot be submitted .invalid partition"),
+        ClusterFarm(settings, lambda n: None),
+    ):
+        pass
+
+
+def test_job_array_takes_every_nth_file(tmp_path):
+    (tmp_path / "files.txt").write_text("".join(f"a {i}.dl1.h5\n" for i in range(1, 8)))
+    program(tmp_path / "ctapipe-gammalearn-apply", 'echo "$@"; [ "$2" != "a 2.dl1.h5" ]')
+    done = subprocess.run(
+        ["sh", EXAMPLES / "apply_job_array.sh", "files.txt", "dl2", "--model=m"],
+        cwd=tmp_path,
+        env={
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+            "SLURM_ARRAY_TASK_ID": "2",
+            "SLURM_ARRAY_TASK_COUNT": "3",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines() == [f"-i a {i}.dl1.h5 -o dl2 --model=m" for i in (2, 5)]
+    assert done.returncode == 1
