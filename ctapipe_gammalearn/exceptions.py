@@ -1,7 +1,9 @@
 """All error classes of the package; each message is one line: where, what, what to do."""
 
 __all__ = [
+    "ApplyError",
     "CheckpointError",
+    "ClusterError",
     "DeviceError",
     "GammaLearnError",
     "IRFError",
@@ -18,6 +20,10 @@ class GammaLearnError(ValueError):
     """Base of all errors that a user can cause and mend."""
 
 
+class ApplyError(GammaLearnError):
+    """A file to which models cannot be applied, or an output that must not be replaced."""
+
+
 class LatticeError(GammaLearnError):
     """Pixel positions that are no regular lattice, or not the expected one."""
 
@@ -32,6 +38,10 @@ class ModelMismatch(GammaLearnError):
 
 class CheckpointError(GammaLearnError):
     """A GammaLearn checkpoint that cannot be converted."""
+
+
+class ClusterError(GammaLearnError):
+    """A cluster that cannot be described or started."""
 
 
 class DeviceError(GammaLearnError):

@@ -228,6 +228,7 @@ def test_reconstructor_is_found_by_name_without_torch():
 def test_entry_points_are_exactly_ours():
     found = {(e.group, e.name, e.value) for e in distribution(NAME).entry_points}
     assert found == {
+        ("console_scripts", "ctapipe-gammalearn-apply", f"{NAME}.tools.apply:main"),
         ("console_scripts", "ctapipe-gammalearn-evaluate", f"{NAME}.tools.evaluate:main"),
         ("console_scripts", "ctapipe-gammalearn-irf", f"{NAME}.tools.irf:main"),
         ("console_scripts", "ctapipe-gammalearn-models", f"{NAME}.tools.models:main"),
@@ -256,7 +257,7 @@ def test_metadata_come_from_setup_cfg_alone():
     declared, built = setup_cfg(), distribution(NAME).metadata
     assert built["Requires-Python"] == declared["options"]["python_requires"] == ">=3.11"
     assert built["Version"] == ctapipe_gammalearn.__version__
-    extras = {"all", "docs", "irf", "onnx", "tests", "train"}
+    extras = {"all", "cluster", "docs", "irf", "onnx", "tests", "train"}
     assert set(built.get_all("Provides-Extra")) == extras
     required = [r for r in distribution(NAME).requires if "extra ==" not in r]
     assert len(required) == len(declared["options"]["install_requires"].split("\n")) - 1

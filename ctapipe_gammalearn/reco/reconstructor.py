@@ -104,12 +104,12 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
         self._positions = {
             tel_id: position.to_value(u.m) for tel_id, position in subarray.positions.items()
         }
-        self._tally, self._seen = Tally(), EventLog()
+        self.tally, self._seen = Tally(), EventLog()
         announce(self.models, subarray, self.device, self.log)
         if hasattr(tool, "enter_context"):
             # entered before the writer, hence left after it has closed its file
             tool.enter_context(verified(tool, self._seen, self.log))
-            tool.enter_context(self._tally.reported(self.log))
+            tool.enter_context(self.tally.reported(self.log))
             tool.enter_context(sigterm_as_interrupt())
 
     def _assign_models(self, source):
@@ -148,14 +148,14 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
         """Whether the network will see an image; the reason is counted if not."""
         reason = refusal(dl1, self.models.get(tel_id), self.quality_query)
         if reason is not None:
-            self._tally.count(reason)
+            self.tally.count(reason)
         return reason is None
 
     def process(self, events, notes):
         """Fill ``dl2`` of all events, whatever they hold already under our names."""
         jobs = [(i, *job) for i, note in enumerate(notes) for job in note]
         dl1 = [events[i].dl1.tel[tel_id] for i, tel_id, *_ in jobs]
-        estimates = self._reconstruct(
+        estimates = self.estimate(
             [tel_id for _, tel_id, *_ in jobs],
             [tel.image for tel in dl1],
             [tel.peak_time for tel in dl1],
@@ -184,7 +184,7 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
         tel_ids = telescopes(key, table, self.subarray)
         dl1 = [TableRow(table, row) for row in range(len(table))]
         rows = [row for row, tel_id in enumerate(tel_ids) if self._accepts(dl1[row], tel_id)]
-        estimates = self._reconstruct(
+        estimates = self.estimate(
             [tel_ids[row] for row in rows],
             [dl1[row].image for row in rows],
             [dl1[row].peak_time for row in rows],
@@ -192,9 +192,9 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
         )
         return to_tables(estimates.spread(rows, len(table)), self.prefix, self.tasks)
 
-    def _reconstruct(self, tel_ids, images, peak_times, pointing):
-        """Estimates for images that may be given to the network."""
+    def estimate(self, tel_ids, images, peak_times, pointing):
+        """`Estimates` for images that may be given to the network; see `reconstruct`."""
         positions = np.array([self._positions[t] for t in tel_ids]).reshape(-1, 3)
         return reconstruct(
-            self.models, tel_ids, images, peak_times, pointing, positions, self._tally
+            self.models, tel_ids, images, peak_times, pointing, positions, self.tally
         )

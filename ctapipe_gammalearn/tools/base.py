@@ -10,6 +10,7 @@ from ctapipe.core import Tool, ToolConfigurationError
 from ctapipe.core.traits import Path
 from tqdm import tqdm
 from traitlets import default
+from traitlets.config import Configurable
 
 from ..exceptions import GammaLearnError
 
@@ -90,9 +91,11 @@ class ModelTool(Tool):
         known = {"h", "help", "help-all", "version"}
         for names in (*self.aliases, *self.flags):
             known |= {names} if isinstance(names, str) else set(names)
-        for base in type(self).__mro__:
-            if issubclass(base, Tool):
-                known |= {f"{base.__name__}.{t}" for t in base.class_trait_names(config=True)}
+        # options of components may be given under the names of their bases, too
+        for cls in (type(self), *self.classes):
+            bases = [base for base in cls.__mro__ if issubclass(base, Configurable)]
+            traits = cls.class_trait_names(config=True)
+            known |= {f"{base.__name__}.{trait}" for base in bases for trait in traits}
         return known
 
     def setup(self):

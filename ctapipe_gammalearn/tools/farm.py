@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from ..io.simulated_files import verify
 from .worker import EX_IOERR, Failure, connect
 
-__all__ = ["Farm", "signals_as_exit"]
+__all__ = ["Farm", "judge", "signals_as_exit"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 POLL_SECONDS = 0.5
@@ -28,6 +28,20 @@ def signals_as_exit():
     finally:
         for signum, handler in old.items():
             signal.signal(signum, handler)
+
+
+def judge(path, fault):
+    """Delete a file that is not sound, and raise `Failure`.
+
+    Parameters
+    ----------
+    path : Path
+    fault : str
+        What is wrong with it; empty if it is sound.
+    """
+    if fault:
+        path.unlink(missing_ok=True)
+        raise Failure(f"{path}: not written completely ({fault}); is the disk full?", EX_IOERR)
 
 
 class Farm:
@@ -60,9 +74,9 @@ class Farm:
         for pool in (self.pool, self.reader):
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def submit(self, then, function, *args):
-        """Run a job in a worker, afterwards ``then(result)`` here."""
-        self.pending[self.pool.submit(function, *args)] = then
+    def submit(self, then, function, path, *args):
+        """Run ``function(path, *args)`` in a worker, afterwards ``then(result)`` here."""
+        self.pending[self.pool.submit(function, path, *args)] = then
 
     def check(self, then, path):
         """Read a file completely in the other process, afterwards ``then()`` here.
@@ -70,15 +84,11 @@ class Farm:
         A file that is not sound is deleted and raises `Failure`.
         """
 
-        def judge(fault):
-            if fault:
-                path.unlink(missing_ok=True)
-                raise Failure(
-                    f"{path}: not written completely ({fault}); is the disk full?", EX_IOERR
-                )
+        def verified(fault):
+            judge(path, fault)
             then()
 
-        self.pending[self.reader.submit(verify, path)] = judge
+        self.pending[self.reader.submit(verify, path)] = verified
 
     def run(self):
         """Work until no job is left; jobs may submit further ones."""

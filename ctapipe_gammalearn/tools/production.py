@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from ..exceptions import SimulationError
 from ..io.simulated_files import publish, read_mark, remove_strays
+from .cluster_farm import ClusterFarm
 from .farm import Farm, signals_as_exit
 from .simulation_jobs import mark_settings, merge_files, simulate_run, write_run
 from .worker import EX_IOERR, Failure
@@ -84,8 +85,13 @@ class Production:
         """Name of a part of a sample."""
         return self.parts / f"{sample.name}.{i:04d}.dl1.h5"
 
-    def run(self, jobs):
-        """Simulate with ``jobs`` processes.
+    def run(self, jobs, cluster=None):
+        """Simulate with ``jobs`` processes, or on a cluster.
+
+        Parameters
+        ----------
+        jobs : int
+        cluster : ClusterSettings, optional
 
         Raises
         ------
@@ -98,10 +104,18 @@ class Production:
             if read_mark(self._chunk_path(sample, i)) != self._settings(run)
         ]  # fmt: skip
         self._missing = {s.name: sum(t is s for t, _ in chunks) for s in self.todo}
-        total = sum(sample.chunks[i].n_showers for sample, i in chunks)
-        bar = tqdm(total=total, unit=" showers", disable=not sys.stderr.isatty())
+        showers = sum(sample.chunks[i].n_showers for sample, i in chunks)
+        total, unit = (showers, " showers")
+        if cluster is not None:
+            total, unit = (len(chunks) + len(self.todo), " files")
+        bar = tqdm(total=total, unit=unit, disable=not sys.stderr.isatty())
+
+        def advance(n):
+            bar.update(n - bar.n)
+
         try:
-            with signals_as_exit(), bar, Farm(jobs, lambda n: bar.update(n - bar.n)) as farm:
+            farm = Farm(jobs, advance) if cluster is None else ClusterFarm(cluster, advance)
+            with signals_as_exit(), bar, farm:
                 for sample in self.todo:
                     if not self._missing[sample.name]:
                         self._merge(farm, sample)
@@ -138,7 +152,7 @@ class Production:
             if not self._missing[sample.name]:
                 self._merge(farm, sample)
 
-        farm.submit(written, simulate_run, run, path, self._settings(run), self.images_only)
+        farm.submit(written, simulate_run, path, run, self._settings(run), self.images_only)
 
     def _merge(self, farm, sample):
         """All runs of a sample into its file."""
@@ -154,4 +168,4 @@ class Production:
                 path.unlink(missing_ok=True)
 
         settings = self._settings(sample.run)
-        farm.submit(written, merge_files, paths, self._path(sample), settings)
+        farm.submit(written, merge_files, self._path(sample), paths, settings)

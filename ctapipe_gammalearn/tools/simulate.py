@@ -11,6 +11,7 @@ from ..exceptions import SimulationError
 from ..io.shower_arrays import load_array
 from ..simulation.dataset import PRESETS, plan_dataset
 from .base import InputPath, ModelTool, say
+from .cluster_settings import read_settings
 from .production import Production
 from .worker import Failure
 
@@ -44,6 +45,9 @@ class SimulateTool(ModelTool):
     scale = Float(1.0, help="Factor on the number of showers of the preset.").tag(config=True)
     seed = Int(1, min=0, max=2**40, help="Another seed makes other showers.").tag(config=True)
     jobs = Int(0, min=0, max=4096, help="Processes; 0: one per core.").tag(config=True)
+    cluster = Unicode(
+        "", help="Work on a Dask cluster: local, or a YAML file that describes it."
+    ).tag(config=True)
     images_only = Bool(False, help="Leave out the image parameters: faster.").tag(config=True)
     run_options = InputPath(
         help="YAML file with keys of a run description for all samples, such as nsb: [1, 3].",
@@ -57,9 +61,11 @@ class SimulateTool(ModelTool):
         "scale": "SimulateTool.scale",
         "seed": "SimulateTool.seed",
         ("j", "jobs"): "SimulateTool.jobs",
+        "cluster": "SimulateTool.cluster",
         "run-options": "SimulateTool.run_options",
     }
     flags = {
+        "cluster": ({"SimulateTool": {"cluster": "local"}}, "Work on a Dask cluster."),
         **flag(
             "images-only",
             "SimulateTool.images_only",
@@ -76,6 +82,7 @@ class SimulateTool(ModelTool):
     def prepare(self):
         """Refuse unusable options and output before any work."""
         plan = self._plan()
+        self.settings = read_settings(self.cluster, self.jobs) if self.cluster else None
         self.production = Production(plan, self.output, self.images_only, self.overwrite)
 
     def _plan(self):
@@ -103,9 +110,10 @@ class SimulateTool(ModelTool):
         for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ.setdefault(name, "1")
         try:
-            self.production.run(self.jobs or len(os.sched_getaffinity(0)))
+            self.production.run(self.jobs or len(os.sched_getaffinity(0)), self.settings)
         except Failure as error:
-            self.log.critical("%s", error)
+            for line in str(error).splitlines():
+                self.log.critical("%s", line)
             raise SystemExit(error.exit_code) from None
         n, n_new = len(self.production.plan), len(self.production.todo)
         say(f"{self.output}: {n_new} sample(s) simulated, {n - n_new} were there")

@@ -50,14 +50,14 @@ def write_run(path, run, array_folder="."):
     part.replace(path)
 
 
-def simulate_run(run, path, settings, images_only):
+def simulate_run(path, run, settings, images_only):
     """Simulate a run into a file beside ``path`` and mark it.
 
     Parameters
     ----------
-    run : RunConfig
     path : Path
         Final name of the file.
+    run : RunConfig
     settings : dict
         For the mark.
     images_only : bool
@@ -141,7 +141,7 @@ def simulate_images(description, part):
         provenance.finish_activity("ctapipe-gammalearn-simulate")
 
 
-def merge_files(paths, path, settings):
+def merge_files(path, paths, settings):
     """Merge files of one sample into one beside ``path`` and mark it.
 
     Returns

@@ -242,7 +242,7 @@ def test_without_pointing_only_the_direction_is_missing(network, events):
     dl2 = events[0].dl2.tel[tel_id]
     assert dl2.energy["GammaPhysNetEnergy"].is_valid
     assert not dl2.geometry["GammaPhysNetGeometry"].is_valid
-    assert network._tally.counts["no credible direction or no pointing"] == 1
+    assert network.tally.counts["no credible direction or no pointing"] == 1
 
 
 def test_pointing_is_taken_when_the_event_comes_in(network, events):
@@ -415,6 +415,6 @@ def test_suspicious_share_of_refused_images_is_a_warning(network, events, caplog
             dl1.image = None
         network.note(event)
     with caplog.at_level(logging.INFO):
-        network._tally.report(network.log)
+        network.tally.report(network.log)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "no image" in caplog.text
