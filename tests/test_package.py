@@ -33,7 +33,7 @@ ARROWS = {
     "simulation": (set(), {"numba", "scipy", "yaml"}),
     "nn": ({"lattice", "files"}, {"torch"}),  # files: the cache of machine code
     "weights": ({"nn", "lattice"}, {"torch", "safetensors"}),
-    "inference": ({"weights", "nn", "lattice"}, {"torch"}),
+    "inference": ({"weights", "nn", "lattice", "files"}, {"torch"}),
     "training": (
         {"inference", "weights", "nn", "lattice", "simulation", "scores", "fingerprints"},
         {"torch", "lightning", "yaml", "matplotlib", "astropy"},
@@ -52,6 +52,7 @@ EXCEPTIONS = {
     "nn/engines/reference.py": {"indexedconv"},
     "nn/runtiled/machine.py": {"llvmlite"},
     "weights/zoo.py": {"pooch"},
+    "inference/exported.py": {"onnx", "onnxruntime"},
 }
 FORBIDDEN_MODULES = {"pickle", "dill", "joblib", "cloudpickle", "marshal", "shelve"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "os._exit", "os.system", "yaml.load"}

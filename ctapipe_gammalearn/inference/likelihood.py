@@ -5,6 +5,7 @@ are related exactly by the projection through the mirror's centre:
 ``x = tan(fov_lat) / cos(fov_lon)``, ``y = tan(fov_lon)`` (in units of the focal length).
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,11 +24,12 @@ __all__ = [
     "average_rotations",
     "camera_to_telescope",
     "decode",
+    "decoded_tensors",
     "telescope_to_camera",
 ]
 
 #: 68 % of a Laplace distribution lie within this many scales
-LAPLACE_68 = -np.log(0.32)
+LAPLACE_68 = -math.log(0.32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,32 @@ def average_rotations(outputs):
     return result
 
 
+def decoded_tensors(raw):
+    """Fields of `Decoded` that the network has, as tensors in float64.
+
+    Parameters
+    ----------
+    raw : dict of str to Tensor, shape (n_images, n_outputs)
+
+    Returns
+    -------
+    dict of str to Tensor
+    """
+    out = {}
+    for task, values in raw.items():
+        values = values.detach().double()
+        if task == "energy":
+            out["log10_energy"] = values[:, 0]
+            if values.shape[1] == 2:
+                scale = torch.exp(values[:, 1].clamp(*LOG_ENERGY_SCALE_RANGE))
+                out["log10_energy_scale"] = LAPLACE_68 * scale
+        elif task == "direction" and values.shape[1] > 2:
+            out["direction"], out["direction_scale"] = mixture_mode(values), mixture_scale(values)
+        else:
+            out[{"class": "class_logits"}.get(task, task)] = values
+    return out
+
+
 def decode(raw):
     """Values and uncertainties of raw outputs.
 
@@ -96,19 +124,8 @@ def decode(raw):
     Decoded
         Arrays in float64, not calibrated.
     """
-    out = {}
-    for task, values in raw.items():
-        values = values.detach().double().cpu()
-        if task == "energy":
-            out["log10_energy"] = values[:, 0]
-            if values.shape[1] == 2:
-                scale = torch.exp(values[:, 1].clamp(*LOG_ENERGY_SCALE_RANGE))
-                out["log10_energy_scale"] = LAPLACE_68 * scale
-        elif task == "direction" and values.shape[1] > 2:
-            out["direction"], out["direction_scale"] = mixture_mode(values), mixture_scale(values)
-        else:
-            out[{"class": "class_logits"}.get(task, task)] = values
-    return Decoded(**{name: values.numpy() for name, values in out.items()})
+    on_cpu = {task: values.cpu() for task, values in raw.items()}
+    return Decoded(**{name: v.numpy() for name, v in decoded_tensors(on_cpu).items()})
 
 
 def apply_calibration(decoded, calibration):

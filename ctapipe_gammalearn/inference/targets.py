@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["ENERGY_RANGE_TEV", "Prediction", "physical"]
+__all__ = ["ENERGY_RANGE_TEV", "METRES", "Prediction", "physical"]
 
 #: energies outside (TeV) are no reconstruction
 ENERGY_RANGE_TEV = (1e-4, 1e4)
-_METRES = {"m": 1.0, "hm": 100.0, "km": 1000.0}
+#: metres per unit of a model card
+METRES = {"m": 1.0, "hm": 100.0, "km": 1000.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,7 @@ def physical(decoded, usable, tasks):
     if decoded.direction_scale is not None:
         out["direction_uncert"] = decoded.direction_scale.copy()
     if decoded.impact is not None:
-        out["impact"] = decoded.impact * _METRES[tasks["impact"]["unit"]]
+        out["impact"] = decoded.impact * METRES[tasks["impact"]["unit"]]
     if decoded.class_logits is not None:
         probability = _softmax(np.where(valid[:, None], decoded.class_logits, 0.0))
         out["class_probability"] = probability

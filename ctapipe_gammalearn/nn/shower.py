@@ -176,7 +176,7 @@ class ShowerInput(nn.Module):
         mask = core | ((charge >= s.boundary_pe) & (self._count(core) > 0))
         brightest = F.one_hot(charge.argmax(1), charge.shape[1]).bool()
         empty = ~mask.any(1, keepdim=True)
-        return torch.where(empty, brightest & (charge > 0), mask).to(charge.dtype)
+        return (mask | (empty & brightest & (charge > 0))).to(charge.dtype)
 
     def _count(self, flags):
         """Number of flagged neighbours of each pixel."""

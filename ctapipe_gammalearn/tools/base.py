@@ -132,11 +132,14 @@ class ModelTool(Tool):
 class OutputTool(ModelTool):
     """Base of the tools that write a model file."""
 
+    #: how its name may end
+    suffixes = (".safetensors",)
+
     output = Path(
         default_value=None,
         allow_none=True,
         directory_ok=False,
-        help="Model file to write, *.safetensors.",
+        help="Model file to write.",
     ).tag(config=True)
 
     def prepare(self):
@@ -145,6 +148,7 @@ class OutputTool(ModelTool):
             raise ToolConfigurationError(f"{self.name}: give the file to write with -o")
         if not self.output.parent.is_dir():
             raise ToolConfigurationError(f"{self.output}: its folder does not exist; make it first")
-        if self.output.suffix != ".safetensors":
-            raise ToolConfigurationError(f"{self.output}: the name must end in .safetensors")
+        if self.output.suffix not in self.suffixes:
+            ends = " or ".join(self.suffixes)
+            raise ToolConfigurationError(f"{self.output}: the name must end in {ends}")
         self.check_output(self.output)

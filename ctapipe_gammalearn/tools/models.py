@@ -1,4 +1,4 @@
-"""``ctapipe-gammalearn-models``: list, inspect, verify, fetch, convert, make, calibrate."""
+"""``ctapipe-gammalearn-models``: list, inspect, verify, fetch, convert, make, calibrate, export."""
 
 import sys
 from importlib import import_module
@@ -14,6 +14,7 @@ COMMANDS = {
     "convert": ("convert", "ConvertCheckpoint"),
     "init": ("init", "InitModel"),
     "calibrate": ("calibrate", "CalibrateModel"),
+    "export": ("export", "ExportModel"),
 }
 USAGE = f"usage: ctapipe-gammalearn-models {{{'|'.join(COMMANDS)}}} [options]  (--help for more)"
 
