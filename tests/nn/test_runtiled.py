@@ -184,6 +184,15 @@ def test_two_networks_alive_and_new_weights_without_compilation(strict, hexagona
         assert torch.equal(features(network, x), before)
 
 
+def test_images_of_the_wrong_shape_never_reach_the_code(strict, hexagonal_camera):
+    frozen = random_network(hexagonal_camera, **SMALL).frozen()
+    x = random_images(2, hexagonal_camera)
+    features(frozen, x)
+    for wrong in (x[:, :1], x[..., :50], x[0]):
+        with pytest.raises((RuntimeError, IndexError)):
+            features(frozen, wrong)
+
+
 def test_what_the_code_does_not_do_is_left_to_the_raster_engine(hexagonal_camera, monkeypatch):
     network = random_network(hexagonal_camera, **SMALL)
     frozen, x = network.frozen(), random_images(1, hexagonal_camera)

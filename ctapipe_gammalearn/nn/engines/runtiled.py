@@ -50,7 +50,10 @@ class CompiledBackbone:
 
     def accepts(self, x, backbone):
         """Whether there is code for this input; compiles it if need be."""
-        return _is_plain(x) and backbone.cv0.weight.dtype == x.dtype and self._is_ready(backbone)
+        weight = backbone.cv0.weight
+        shape = weight.shape[1], backbone.engine.levels[0].n_cells  # addresses are not checked
+        fits = _is_plain(x) and weight.dtype == x.dtype and x.shape[1:] == shape
+        return fits and self._is_ready(backbone)
 
     def __call__(self, x):
         """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
@@ -62,7 +65,7 @@ class CompiledBackbone:
             if self._program is None and not self._failed:
                 try:
                     self._program = make_program(backbone)
-                except (ImportError, RuntimeError, OSError, NotImplementedError) as error:
+                except Exception as error:  # whatever it is, the raster engine works
                     self._failed = True
                     _warn(" ".join(str(error).split())[:200])
             return not self._failed
