@@ -139,6 +139,7 @@ def small_model(path, folder):
 def speed(source, model, n_events, folder):
     """Print rates."""
     path = replicate(source, f"{folder}/events.h5", n_events)
+    fresh(apply, path, model, folder)  # files and programs into the caches of the system
     n, seconds, _ = fresh(apply, path, model, folder)
     print(f"{n} images of {n_events} events\n  apply: {n / seconds:.0f} images/s")
     times = {f.__name__: fresh(f, path, model, folder)[1] for f in (process, read, infer)}

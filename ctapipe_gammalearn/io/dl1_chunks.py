@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import tables
+from ctapipe.containers import EventIndexContainer
 from ctapipe.io import read_table
+from ctapipe.io.hdf5tableio import get_node_meta
 
 from ..exceptions import ApplyError
 
@@ -114,9 +116,11 @@ class Dl1Reader:
 
     @property
     def example(self):
-        """Tuple of obs_id and event_id of the first event, of the types in the file."""
+        """Index of the first event as `ctapipe.io.HDF5EventSource` gives it: types, and notes."""
         row = self.trigger.read(0, 1)
-        return row["obs_id"][0], row["event_id"][0]
+        index = EventIndexContainer(obs_id=row["obs_id"][0], event_id=row["event_id"][0])
+        index.meta = get_node_meta(self.trigger)  # ctapipe writes them to tables of events
+        return index
 
     def __iter__(self):
         """Yield `Events` until all are read.

@@ -118,16 +118,16 @@ def _stereo_rows(network, events, estimates, writer):
     return rows
 
 
-def example_event(network, obs_id, event_id):
+def example_event(network, index):
     """Event without results in which all telescopes have triggered.
 
     Parameters
     ----------
     network : GammaPhysNetReconstructor
-    obs_id, event_id : numpy integer
-        Of the types in the file.
+    index : ctapipe.containers.EventIndexContainer
+        With the types in the file.
     """
-    event = ArrayEventContainer(index=EventIndexContainer(obs_id=obs_id, event_id=event_id))
+    event = ArrayEventContainer(index=index)
     event.trigger.tels_with_trigger = np.array(network.subarray.tel_ids)
     fill_telescopes([], Estimates.empty(0), [event], network.prefix, network.tasks)
     combine(event, network.stereo_combiners, "impact" in network.tasks)

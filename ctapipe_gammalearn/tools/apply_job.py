@@ -171,7 +171,7 @@ class _Job(Component):
         if not reader.n_events:
             return n_events, n_images
         subarray = self.event_source.subarray
-        example = example_event(self.network, *reader.example)
+        example = example_event(self.network, reader.example)
         with ExitStack() as stack:
             model = stack.enter_context(closing(EventRows(subarray)))
             model.add(example, algorithms(self.network))
