@@ -3,8 +3,8 @@
     python benchmarks/bench_gpu.py [--peak-tflops 60 990 990] [--rounds 5] [--batch 32 256 1024]
 
 From arrays to physical quantities, copies included, wall time.  TF32 is off.  With the chip's
-limits for float32, bfloat16 and float16, the fraction of them that the convolutions and matrix products of
-the network reach is printed as well.  Without a GPU it says so and ends with 0.
+limits for float32, bfloat16 and float16, the fraction of them that the network's
+convolutions and matrix products reach is printed as well.  Without a GPU it says so and ends with 0.
 """
 
 import argparse
