@@ -4,7 +4,7 @@
 
 From arrays to physical quantities, copies included, wall time.  TF32 is off.  With the chip's
 limits for float32, bfloat16 and float16, the fraction of them that the network's
-convolutions and matrix products reach is printed as well.  Without a GPU it says so and ends with 0.
+convolutions and matrix products reach is printed as well.  Without a GPU it ends with 0.
 """
 
 import argparse
