@@ -9,7 +9,7 @@ from ..exceptions import DeviceError
 
 __all__ = ["is_out_of_memory", "number_of_threads", "resolve_device"]
 
-PRECISIONS = ("float32", "float64", "bfloat16")
+PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 
 
 def resolve_device(name="auto"):

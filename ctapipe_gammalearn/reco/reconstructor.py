@@ -53,9 +53,9 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
     ).tag(config=True)
 
     precision = CaselessStrEnum(
-        ["float32", "float64", "bfloat16"],
+        ["float32", "float64", "bfloat16", "float16"],
         default_value="float32",
-        help="Arithmetic of the network; bfloat16 is faster on GPUs and accurate to about 1 %.",
+        help="Arithmetic of the network; the last two are faster on GPUs, not exact.",
     ).tag(config=True)
 
     batch_size = Int(

@@ -46,8 +46,9 @@ def test_batch_size_and_engine_do_not_matter(model, images, engine, batch_size):
 def test_double_precision_agrees_and_reduced_precision_is_near(model, images):
     expected = Predictor(model).predict(*images)
     assert_same(Predictor(model, precision="float64").predict(*images), expected)
-    near = Predictor(model, precision="bfloat16").predict(*images)
-    assert_same(near, expected, rtol=0.1, atol=0.1)
+    for precision, tolerance in (("bfloat16", 0.1), ("float16", 0.01)):
+        near = Predictor(model, precision=precision).predict(*images)
+        assert_same(near, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_file_in_another_pixel_order_gives_the_same(model, images, hexagonal_camera):
