@@ -262,13 +262,13 @@ def test_file_without_events(changed, fake_model, tmp_path):  # noqa: F811
     ) in (0, 2)
 
 
-def test_rest_of_the_file(stereo_dl1, fake_model, tmp_path):  # noqa: F811
+def test_rest_of_the_file(few, fake_model, tmp_path):  # noqa: F811
     model = f"--{NETWORK}.model_path={fake_model}"
     full = ["--dl1-images", "--true-images"]
     bare = ["--no-dl1-parameters", "--no-true-parameters"]
-    source = fakes.read(stereo_dl1)
+    source = fakes.read(few)
     for name, options in {"default": [], "full": full, "bare": bare}.items():
-        assert apply(stereo_dl1, tmp_path / name, model, *options) == 0
+        assert apply(few, tmp_path / name, model, *options) == 0
         (path,) = (tmp_path / name).glob("*.h5")
         result = fakes.read(path)
         for path, (rows, attributes) in result.items():
@@ -291,7 +291,7 @@ def test_rest_of_the_file(stereo_dl1, fake_model, tmp_path):  # noqa: F811
         assert kinds == expected[name]
         has = "true_image" in result["/simulation/event/telescope/images/tel_001"][0].dtype.names
         assert has == (name == "full")
-    with TableLoader(tmp_path / "default" / "stereo_gamma_point.dl2.h5") as loader:
+    with TableLoader(tmp_path / "default" / NAME) as loader:
         events = loader.read_telescope_events(dl2=True)
         assert "GammaPhysNetEnergy_tel_energy" in events.colnames
         assert (
