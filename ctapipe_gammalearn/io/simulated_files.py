@@ -8,6 +8,7 @@ full by another process before it gets its name.
 import contextlib
 import json
 import os
+import platform
 import secrets
 
 import numpy as np
@@ -113,8 +114,14 @@ def append_runs(path, empty):
 
 
 def part_name(path):
-    """Temporary name beside a file, unique to this process."""
-    return path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}.part{path.suffix}")
+    """Temporary name beside a file, unique to this process of this machine."""
+    owner = f"{_machine()}.{os.getpid()}.{secrets.token_hex(4)}"
+    return path.with_name(f".{path.stem}.{owner}.part{path.suffix}")
+
+
+def _machine():
+    """Name of this machine, without dots."""
+    return platform.node().replace(".", "-") or "unknown"
 
 
 def _alive(pid):
@@ -129,11 +136,13 @@ def _alive(pid):
 
 
 def remove_strays(folder):
-    """Delete unfinished files whose process has gone."""
+    """Delete unfinished files whose process, on this machine, has gone.
+
+    Machines of a farm write into one folder, and know only their own processes.
+    """
     for path in folder.glob(".*.part.*"):
-        words = path.name.split(".")
-        pid = words[-4]
-        if pid.isdigit() and not _alive(int(pid)):
+        machine, pid, *_ = path.name.split(".")[-5:]
+        if machine == _machine() and pid.isdigit() and not _alive(int(pid)):
             path.unlink(missing_ok=True)
 
 
