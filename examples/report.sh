@@ -8,7 +8,6 @@
 # What is there is kept: run it again after an interruption, and take another folder for another scale.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-configuration=$here/../ctapipe_gammalearn/resources
 folder=${1:?give a folder}
 size=${2:-1}
 mkdir -p "$folder/test" "$folder/network"
@@ -27,10 +26,8 @@ reconstruct() { # reconstruct NAME SAMPLE SCALE OPTIONS...
     ctapipe-gammalearn-simulate -o "test/$name" --preset standard --samples "$sample" \
         --scale "$scale" --run-options "test/$kind.yaml" "$@"
     if [ ! -e "network/$name.$kind.h5" ]; then
-        ctapipe-process --config "$configuration/dl.yaml" -i "test/$name/$sample.dl1.h5" \
-            -o "network/part.$name.$kind.h5" --overwrite --provenance-log /dev/null \
-            --GammaPhysNetReconstructor.model_path="$model"
-        mv "network/part.$name.$kind.h5" "network/$name.$kind.h5"
+        ctapipe-gammalearn-apply -i "test/$name/$sample.dl1.h5" -o "network/$name" --model "$model"
+        mv "network/$name/$sample.dl2.h5" "network/$name.$kind.h5"
     fi
 }
 
