@@ -3,7 +3,7 @@
 from functools import partial
 
 from ..exceptions import ApplyError
-from ..io.simulated_files import publish, read_mark
+from ..io.simulated_files import publish, read_mark, remove_strays
 from .apply_job import apply_file
 from .base import progress_bar
 from .cluster_farm import ClusterFarm
@@ -37,10 +37,14 @@ def apply_on_cluster(jobs, settings, cluster, report, quiet=False):
     gpus = visible_gpus() if cluster.system == "local" else []
     bar = progress_bar(len(jobs), " files", quiet)
     farm = ClusterFarm(cluster, lambda n: bar.update(n - bar.n), gpus)
-    with signals_as_exit(), bar, farm:
-        for output, path in jobs.items():
-            farm.submit(partial(report, output), apply_file, str(path), str(output), settings)
-        farm.run()
+    try:
+        with signals_as_exit(), bar, farm:
+            for output, path in jobs.items():
+                farm.submit(partial(report, output), apply_file, str(path), str(output), settings)
+            farm.run()
+    finally:  # of workers that were killed
+        for folder in {output.parent for output in jobs}:
+            remove_strays(folder)
 
 
 def merge_outputs(outputs, path, overwrite=False):

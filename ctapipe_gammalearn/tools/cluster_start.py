@@ -64,6 +64,23 @@ def _kill_workers(cluster):
                 os.kill(pid, signal.SIGKILL)
 
 
+def _deaf():
+    """Plugin of workers of this machine, that ignore the Ctrl-C of the command's terminal.
+
+    The command ends them; they would only add tracebacks.
+    """
+    from distributed import WorkerPlugin
+
+    class Deaf(WorkerPlugin):
+        """Of a process whose main thread is Dask's."""
+
+        def setup(self, worker):
+            """Called in each worker, those that replace a dead one, too."""
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return Deaf()
+
+
 def _dask_options(settings):
     """Options of Dask that differ from its defaults."""
     return {

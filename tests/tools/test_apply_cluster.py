@@ -8,7 +8,6 @@ import time
 
 import psutil
 import pytest
-import tables
 
 from tests.reco.conftest import (  # noqa: F401
     lst_model,
@@ -57,14 +56,9 @@ def test_twenty_files_a_killed_worker_and_a_damaged_file(few, lst_model, tmp_pat
     assert [p.name for p in done] == [f"run{i:02d}.dl2.h5" for i in range(20) if i != 7]
     for path in done:
         assert assert_same_dl2(path, alone / "run00.dl2.h5") > 0
-    assert not (tmp_path / "merged.dl2.h5").exists()
 
     before = {p: p.stat().st_mtime_ns for p in done}
     shutil.copy(few, inputs[7])
     assert apply(inputs[0], many, *options, raises=False) == 0
     assert {p: p.stat().st_mtime_ns for p in done} == before
     assert len(list(many.iterdir())) == 20
-    with tables.open_file(tmp_path / "merged.dl2.h5") as file:
-        merged = file.root.dl1.event.subarray.trigger.nrows
-    with tables.open_file(many / "run07.dl2.h5") as file:
-        assert merged == 20 * file.root.dl1.event.subarray.trigger.nrows
