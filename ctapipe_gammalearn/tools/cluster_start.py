@@ -46,6 +46,8 @@ def running(settings, gpus=()):
         cluster = _started(settings, gpus)
         try:
             with Client(cluster, set_as_default=False) as client:
+                if settings.system == "local":
+                    client.register_plugin(_deaf())
                 yield cluster, client
         except BaseException:
             _kill_workers(cluster)

@@ -32,7 +32,7 @@ def kill_a_worker(folder):
         time.sleep(0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_twenty_files_a_killed_worker_and_a_damaged_file(few, lst_model, tmp_path, capsys):  # noqa: F811
     inputs = [tmp_path / f"run{i:02d}.dl1.h5" for i in range(20)]
     for path in inputs:
@@ -42,7 +42,7 @@ def test_twenty_files_a_killed_worker_and_a_damaged_file(few, lst_model, tmp_pat
     alone, many = tmp_path / "alone", tmp_path / "many"
     assert apply(inputs[0], alone, *options) == 0
     options += [f"--input={path}" for path in inputs[1:]]
-    options += ["--cluster", "--workers=2", f"--merge={tmp_path / 'merged.dl2.h5'}"]
+    options += ["--cluster", "--workers=2"]
 
     killer = threading.Thread(target=kill_a_worker, args=[many])
     killer.start()

@@ -175,7 +175,7 @@ def test_without_dask_one_line_says_what_to_install(tmp_path, monkeypatch, capsy
     assert not (tmp_path / "d").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_simulated_files_are_those_of_a_run_without_cluster(tmp_path):
     options = ["--samples=train_gamma_diffuse", "--scale=0.05", "--images-only", "--jobs=1"]
     assert simulate("-o", tmp_path / "a", *options) == 0
