@@ -33,7 +33,7 @@ help:
 	@echo "make bench  run the benchmarks"
 	@echo "make train-small   simulate and train lst-patch, hours (TRAINED=folder)"
 	@echo "make train  the same for lst-gammaphysnet, the best model"
-	@echo "make report   simulate, train the Random Forest, compare lst-gammaphysnet with it, days;"
+	@echo "make report   simulate, train the Random Forest, compare lst-gammaphysnet with it, hours;"
 	@echo "              minutes: make report TRAINED=small GAMMA_SCALE=0.01 PROTON_SCALE=0.01 REPORT_SCALE=0.02"
 	@echo "PYTHON=python3.13 make ...  chooses the interpreter (now: $(PYTHON), $(VERSION))"
 
@@ -93,6 +93,11 @@ train-small: train-data
 
 train: train-data
 	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/gammaphysnet
+	$(BIN)/ctapipe-gammalearn-simulate -o $(TRAINED)/data --preset standard --jobs $(JOBS) \
+	  --samples calibrate_gamma_diffuse --run-options $(RESOURCES)/train_gamma_run.yaml
+	$(BIN)/ctapipe-gammalearn-models calibrate $(TRAINED)/gammaphysnet/model.safetensors \
+	  -i $(TRAINED)/data/calibrate_gamma_diffuse.dl1.h5 -o $(TRAINED)/calibrated.safetensors \
+	  --overwrite
 
 report: train-data
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/report.sh $(TRAINED) $(REPORT_SCALE)
