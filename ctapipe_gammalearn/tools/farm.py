@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sys
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ def signals_as_exit():
     """Turn SIGTERM and SIGHUP into `SystemExit` with the code that a shell would see."""
 
     def leave(signum, frame):
+        # files that were being opened just now complain when they are thrown away
+        sys.unraisablehook = lambda unraisable: None
         raise SystemExit(128 + signum)
 
     old = {s: signal.signal(s, leave) for s in SIGNALS}

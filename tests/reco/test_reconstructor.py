@@ -378,7 +378,7 @@ def test_a_model_without_all_tasks_fills_only_its_own(model_for, subarray, event
         {"n_jobs": 0},
         {"device": "gpu"},
         {"engine": "fast"},
-        {"precision": "float16"},
+        {"precision": "float8"},
         {"prefix": "a/b"},
         {"stereo_combiner_cls": "Nonsense"},
         {"nonsense": 1},
