@@ -16,6 +16,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -160,14 +161,15 @@ def main():
     """Print all numbers."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("input", type=Path)
-    parser.add_argument("--model", default=RESOURCES / "lst_patch.safetensors")
+    parser.add_argument("--model", type=Path, default=RESOURCES / "lst_patch.safetensors")
     parser.add_argument("--events", type=int, default=2000)
     parser.add_argument("--memory", type=int, nargs="*", default=[10_000, 100_000])
     options = parser.parse_args()
+    warnings.simplefilter("ignore", tables.NaturalNameWarning)  # ctapipe's headers have blanks
     print_conditions("ctapipe-gammalearn-apply")
     with tempfile.TemporaryDirectory() as folder:
         if options.events:
-            speed(options.input, options.model, options.events, folder)
+            speed(options.input, options.model.resolve(), options.events, folder)
         for n_events in options.memory:
             path = replicate(options.input, f"{folder}/{n_events}.h5", n_events)
             n, seconds, peak = fresh(apply, path, small_model(path, folder), folder)
