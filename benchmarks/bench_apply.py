@@ -133,7 +133,7 @@ def small_model(path, folder):
     xy = (geometry.pix_x.to_value("m"), geometry.pix_y.to_value("m"))
     architecture = Architecture(num_layers=1, block_features=(4, 6), reduced=(1, 1), fc_width=8)
     model = random_model(CameraLattice.from_positions(*xy), geometry.name, architecture, seed=3)
-    write_model(f"{folder}/small.safetensors", model)
+    write_model(f"{folder}/small.safetensors", model, overwrite=True)
     return f"{folder}/small.safetensors"
 
 
