@@ -15,6 +15,8 @@ An engine is a module without parameters.  Its whole interface, used by the laye
     How many images at once.
 ``affine(scale, shift, level)``, ``freeze(backbone)``
     Preparation for inference, see `ctapipe_gammalearn.nn.freeze`.
+``compiled()``
+    Code that takes over some inputs in training, or None.
 """
 
 from ...exceptions import DeviceError

@@ -74,6 +74,10 @@ class CartesianEngine(nn.Module):
         np.add.at(table, (mapping.pixel, mapping.cell), mapping.weight)
         self.register_buffer("table", torch.as_tensor(table).float(), persistent=False)
 
+    def compiled(self):
+        """No code for training."""
+        return None
+
     def micro_batch(self, x, training):
         """8 images on a CPU: activations then stay in the cache."""
         return 0 if training or x.is_cuda else 8

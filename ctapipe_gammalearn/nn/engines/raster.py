@@ -46,6 +46,10 @@ class RasterEngine(nn.Module):
             self.register_buffer(f"mask{i}", mask.float()[None, None], persistent=False)
             self.register_buffer(f"real{i}", mask.flatten().nonzero()[:, 0], persistent=False)
 
+    def compiled(self):
+        """No code for training."""
+        return None
+
     def micro_batch(self, x, training):
         """8 images on a CPU: activations then stay in the cache."""
         return 0 if training or x.is_cuda else 8

@@ -30,6 +30,10 @@ class RowEngine(nn.Module):
         """Keep an index table that moves with the module and is no part of its state."""
         self.register_buffer(name, torch.as_tensor(values.copy()), persistent=False)
 
+    def compiled(self):
+        """No code for training."""
+        return None
+
     def micro_batch(self, x, training):
         """Images per chunk: all."""
         return 0

@@ -1,23 +1,27 @@
-"""Run-tiled engine: the raster engine, with machine code for inference on a CPU in float32.
+"""Run-tiled engine: the raster engine, with machine code for work on a CPU in float32.
 
 The code (`ctapipe_gammalearn.nn.runtiled`) is generated for the camera, the architecture and
-the processor.  It handles one image at a time in a fixed order, so that an image's features
-do not depend on the other images or on the number of threads.  Everything else (training,
-GPUs, other precisions, tracing) is the raster engine's, as is inference where no code can be
-generated or the code does not pass its test.
+the processor.  In inference it handles one image at a time in a fixed order, so that an
+image's features do not depend on the other images or on the number of threads; in training
+(`cells`) there is a program for each layer and its gradients.  Everything else (GPUs, other
+precisions, tracing, gradients of the images) is the raster engine's, as is all where no code
+can be generated or the code does not pass its test.
 """
 
 import functools
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
+from .cells import BatchNormActivation, CellEngine
 from .raster import RasterEngine
 
-__all__ = ["CompiledBackbone", "RunTiledEngine"]
+__all__ = ["CompiledBackbone", "CompiledTraining", "RunTiledEngine"]
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,10 @@ TOLERANCE = 5e-5
 class RunTiledEngine(RasterEngine):
     """Default engine; see `RasterEngine` for the parameters."""
 
+    def compiled(self):
+        """Code for training."""
+        return CompiledTraining()
+
     def freeze(self, backbone):
         """Raster form, and code for what it can do faster."""
         backbone = super().freeze(backbone)
@@ -35,10 +43,10 @@ class RunTiledEngine(RasterEngine):
         return backbone
 
 
-class CompiledBackbone:
-    """Code of one frozen backbone, made when it is needed first.
+class Compiled:
+    """Code of one backbone, made when it is needed first.
 
-    Copies share it: neither code nor weights change.
+    Copies of a backbone share it: neither its code nor what it holds ever changes.
     """
 
     def __init__(self):
@@ -48,6 +56,9 @@ class CompiledBackbone:
     def __deepcopy__(self, memo):
         return self
 
+    def __reduce__(self):
+        return type(self), ()
+
     def accepts(self, x, backbone):
         """Whether there is code for this input; compiles it if need be."""
         weight = backbone.cv0.weight
@@ -55,20 +66,45 @@ class CompiledBackbone:
         fits = _is_plain(x) and weight.dtype == x.dtype and x.shape[1:] == shape
         return fits and self._is_ready(backbone)
 
-    def __call__(self, x):
-        """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
-        return self._program(x)
-
     def _is_ready(self, backbone):
         """Whether there is code that passed its test."""
         with self._lock:
             if self._program is None and not self._failed:
                 try:
-                    self._program = make_program(backbone)
+                    self._program = self._make(backbone)
                 except Exception as error:  # whatever it is, the raster engine works
                     self._failed = True
                     _warn(" ".join(str(error).split())[:200])
             return not self._failed
+
+
+class CompiledBackbone(Compiled):
+    """Code of a frozen backbone, with its weights."""
+
+    def __call__(self, x, backbone):
+        """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
+        return self._program(x)
+
+    def _make(self, backbone):
+        """Tested program."""
+        return make_program(backbone)
+
+
+class CompiledTraining(Compiled):
+    """Code of the layers of any backbone of one architecture and camera."""
+
+    def accepts(self, x, backbone):
+        """As in inference, in training mode."""
+        plain = backbone.training and len(x) and backbone.cv0.weight.device.type == "cpu"
+        return plain and super().accepts(x, backbone)
+
+    def __call__(self, x, backbone):
+        """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
+        return backbone.features(x, self._program)
+
+    def _make(self, backbone):
+        """Tested engine."""
+        return make_engine(backbone)
 
 
 @functools.cache
@@ -112,6 +148,91 @@ def make_program(backbone):
     if not (features - expected).abs().max() <= TOLERANCE * scale:  # also if NaN
         raise RuntimeError("the compiled code failed its test")
     return program
+
+
+def make_engine(backbone):
+    """Tested engine for the training of a backbone.
+
+    Raises
+    ------
+    ImportError
+        llvmlite is not there.
+    RuntimeError
+        It does not compile, or gives other gradients than the raster engine.
+    """
+    from ..runtiled import processor
+    from .programs import TrainingCode
+
+    raster = backbone.engine
+    code = TrainingCode(backbone, processor())
+    engine = CellEngine(raster, code)
+    with torch.enable_grad():
+        _test_convolutions(raster, engine, code)
+        _test_norms(raster, engine, code)
+    return engine
+
+
+def _test_convolutions(raster, engine, code):
+    """Compare all convolutions with those of the raster engine."""
+    for level, stride, n_in, n_out in code.convolutions:
+        n_taps = len(raster.taps)
+        weight, bias = _random(n_out, n_in, n_taps), _random(n_out)
+        x = _random(3, n_in, raster.levels[level - (stride - 1)].n_cells)
+        conv = SimpleNamespace(weight=weight, bias=bias)
+
+        def expected(x, conv=conv, level=level, stride=stride):
+            y = raster.conv(_on_raster(raster, x, level - (stride - 1)), conv, level, stride)
+            return raster.leave(y, level)
+
+        ours = functools.partial(engine.conv, conv=conv, level=level, stride=stride)
+        _compare(ours, expected, x, weight, bias)
+
+
+def _test_norms(raster, engine, code):
+    """Compare all norms with torch's, which is accurate in float64."""
+    for level, n_channels, plain in code.norms:
+        x, weight, bias = _random(3, n_channels, raster.levels[level].n_cells), *_pair(n_channels)
+        n = x.numel() // n_channels
+
+        def expected(x, weight=weight, bias=bias, plain=plain):
+            y = F.batch_norm(x.double(), None, None, weight.double(), bias.double(), True)
+            return y if plain else raster.activation(y)
+
+        def ours(x, weight=weight, bias=bias, key=(level, n_channels, plain), n=n):
+            arguments = x, weight, bias, code, key, 1e-5, n, lambda value: value
+            return BatchNormActivation.apply(*arguments)[0]
+
+        _compare(ours, expected, x, weight, bias)
+
+
+def _on_raster(raster, x, level):
+    """Cells (N, C, n_cells) on the raster of a level."""
+    mask = getattr(raster, f"mask{level}")
+    cells = x.new_zeros(*x.shape[:2], mask.numel())
+    return cells.index_copy(2, getattr(raster, f"real{level}"), x).unflatten(2, mask.shape[2:])
+
+
+def _random(*shape):
+    """Random tensor with gradient, the same each time."""
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+    return values.requires_grad_()
+
+
+def _pair(n):
+    """Weight and bias of a norm."""
+    return torch.linspace(0.5, 1.5, n).requires_grad_(), torch.linspace(-1, 1, n).requires_grad_()
+
+
+def _compare(ours, expected, x, *parameters):
+    """Raise unless two functions of x have the same values and gradients."""
+    results = []
+    for function in (ours, expected):
+        y = function(x)
+        slope = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+        results.append([y, *torch.autograd.grad((slope * y).sum(), (x, *parameters))])
+    for a, b in zip(*results, strict=True):
+        if not (a - b).abs().max() <= TOLERANCE * b.abs().max():  # also if NaN
+            raise RuntimeError("the compiled code failed its test")
 
 
 class Program:

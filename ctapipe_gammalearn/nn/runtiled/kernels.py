@@ -164,7 +164,7 @@ def _dot(f, tile, channel, sums):
         f.store(f.binary("fadd", part, before, 1), "%t", i)
 
 
-def layer_function(name, pointers, table, n_tiles, kernels):
+def layer_function(name, pointers, table, n_tiles, kernels, arguments=STEP):
     """Step that runs the tile kernels of one convolution over the camera.
 
     Parameters
@@ -178,8 +178,10 @@ def layer_function(name, pointers, table, n_tiles, kernels):
     n_tiles : int
     kernels : dict of int to str
         Names of the kernels by number of pixels.
+    arguments : tuple of str
+        Of the step.
     """
-    f = Function(name, STEP)
+    f = Function(name, arguments)
     base = {key: f.at(*place) for key, place in pointers.items()}
     rows = f.at("%params", table)
     with f.loop(n_tiles) as tile:

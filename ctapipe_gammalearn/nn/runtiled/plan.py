@@ -108,22 +108,35 @@ class Plan:
         """
         (fine, coarse), (weight, bias) = rasters, conv
         n_in = weight.shape[1] if epilogue == "enter" else self.padded(weight.shape[1])
-        tile = self._tile(weight.shape[0], n_in, fine, stride, epilogue)
-        longest = max(1, self.host.accumulators // tile.vectors)
-        tiles = coarse.tiles(longest)
-        taps = [[n_in * offset, n_in * n] for offset, n in fine.tap_groups()]
+        tile = self.tile(weight.shape[0], n_in, fine, stride, epilogue)
         constants = {"weight": _packed(weight, tile)}
         for key, array in zip(("bias", "scale", "shift"), (bias, *maps), strict=True):
             constants[key] = filled(array, tile.n_out)
         pointers = {key: ("%ws", buffers[key]) for key in ("in", "t", "y")}
         pointers |= {key: ("%params", self.keep(a)) for key, a in constants.items()}
-        pointers["taps"] = "%params", self.keep(taps, np.int32)
-        table = _tile_table(tiles, rasters, stride, tile)
-        kernel = {n: self._kernel(replace(tile, pixels=n)) for n in sorted({n for _, n in tiles})}
-        offset = self.keep(table, np.int32)
-        self.step(kernels.layer_function, pointers, offset, len(tiles), kernel)
+        self.step(kernels.layer_function, *self.layer(tile, rasters, pointers))
 
-    def _tile(self, n_out, n_in, raster, stride, epilogue):
+    def layer(self, tile, rasters, pointers):
+        """Arguments of `kernels.layer_function`: a convolution over the camera.
+
+        Parameters
+        ----------
+        tile : Tile
+            Of any length.
+        rasters : tuple of Raster
+            Input's and output's.
+        pointers : dict of str to (str, int)
+            Arguments of a kernel but its table of taps.
+        """
+        fine, coarse = rasters
+        tiles = coarse.tiles(max(1, self.host.accumulators // tile.vectors))
+        taps = [[tile.n_in * offset, tile.n_in * n] for offset, n in fine.tap_groups()]
+        pointers = pointers | {"taps": ("%params", self.keep(taps, np.int32))}
+        kernel = {n: self._kernel(replace(tile, pixels=n)) for n in sorted({n for _, n in tiles})}
+        offset = self.keep(_tile_table(tiles, rasters, tile), np.int32)
+        return pointers, offset, len(tiles), kernel
+
+    def tile(self, n_out, n_in, raster, stride, epilogue):
         """Description of the tiles of a convolution, without their length."""
         w, padded = self.width(n_out), self.padded(n_out)
         nv = next(n for n in (2, 3, 1) if padded // w % n == 0)
@@ -157,10 +170,10 @@ def _packed(weight, tile):
     return full.reshape(-1, block, tile.n_in, tile.n_taps).transpose(0, 3, 2, 1)
 
 
-def _tile_table(tiles, rasters, stride, tile):
+def _tile_table(tiles, rasters, tile):
     """(pixels, input, output, residual) of each tile, the last three in floats."""
     fine, coarse = rasters
     start, n = np.array(tiles).T
-    centre = fine.addresses(stride * coarse.row[start], stride * coarse.column[start])
+    centre = fine.addresses(tile.stride * coarse.row[start], tile.stride * coarse.column[start])
     target = coarse.pixels[start] * (1 if tile.epilogue == "dot" else tile.n_out)
     return np.stack([n, centre * tile.n_in, target, start * tile.n_out], 1)

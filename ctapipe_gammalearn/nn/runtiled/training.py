@@ -1,0 +1,166 @@
+"""The plan of a training: one program for each operation and shape of a network.
+
+A program runs one operation over the images of a batch, on dense tensors (n_images, n_pixels,
+n_channels).  For convolutions it first brings an image to a raster in the workspace.
+"""
+
+from dataclasses import dataclass, field, replace
+from math import gcd
+from typing import NamedTuple
+
+import numpy as np
+
+from . import gradients, kernels, norms
+from .norms import Norm
+from .plan import NEUTRAL, Plan
+from .raster import Raster
+
+__all__ = ["CHUNK", "Convolution", "TrainingPlan"]
+
+#: images whose weight gradients are summed one after the other
+CHUNK = 4
+
+
+class Convolution(NamedTuple):
+    """Shape of a convolution; ``level`` is that of its output, ``n_out`` not padded."""
+
+    level: int
+    stride: int
+    n_in: int
+    n_out: int
+
+
+@dataclass(eq=False)
+class TrainingPlan:
+    """Programs of a camera.
+
+    Attributes
+    ----------
+    plan : Plan
+        Memory, tables and functions.
+    rasters : list of Raster
+        Of all levels.
+    blocks : dict of (int, int) to int
+        Lanes times vectors of a tile's output, by numbers of inputs and outputs.
+    sizes : dict of tuple to (int, int, int)
+        Programs by operation and shape: floats of x, dy and the result per image.
+    """
+
+    plan: Plan
+    rasters: list
+    sizes: dict = field(default_factory=dict)
+    _buffers: dict = field(default_factory=dict)
+    _kernels: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, levels, host):
+        """Empty plan for the levels of a camera."""
+        return cls(Plan(host, NEUTRAL), [Raster.of(level) for level in levels])
+
+    @staticmethod
+    def name(key):
+        """Name of a program's function."""
+        return "_".join(map(str, key))
+
+    def norm(self, level, n_channels, activation):
+        """Add the programs of a batch norm with the activation behind it, or None."""
+        n, plain = self.rasters[level].n_pixels, activation is None
+        width = gcd(n_channels, self.plan.host.lanes)
+        norm = Norm(n, n_channels, activation, width)
+        size, sums, key = n * n_channels, 2 * n_channels, (level, n_channels)
+        self._program(("moments", *key), (size, 0, sums), (norms.moments, norm))
+        self._program(("apply", *key, plain), (size, 0, size), (norms.apply, norm))
+        self._program(("reduce", *key, plain), (size, size, sums), (norms.reduce, norm))
+        self._program(("gradient", *key, plain), (size, size, size), (norms.gradient, norm))
+
+    def convolution(self, shape):
+        """Add the programs of a convolution: forward, input gradient, weight gradient."""
+        fine, coarse = self.rasters[shape.level - (shape.stride - 1)], self.rasters[shape.level]
+        n_in, n_out = shape.n_in, shape.n_out
+        x, out = fine.n_pixels * n_in, coarse.n_pixels * self.plan.padded(n_out)
+        source = self._scatter("%x", fine, fine, 1, n_in)
+        layer = self._layer((fine, coarse), source[0], n_in, n_out, shape.stride)
+        self._program(("forward", *shape), (x, 0, out), source[1], layer)
+        outer = self._weight_gradient(fine, coarse, source[0], shape)
+        total = Norm(coarse.n_pixels, self.plan.padded(n_out), None, self.plan.width(n_out))
+        rows = len(fine.taps) * n_in
+        steps = source[1], outer, (norms.column_sums, total, rows * total.n_channels)
+        size = (rows + 1) * total.n_channels
+        self._program(("weights", *shape), (x, out, size), *steps, chunk=CHUNK)
+        # the transpose: dy on every other cell, taps reversed by the packing of the weights
+        dy, out = coarse.n_pixels * n_out, fine.n_pixels * self.plan.padded(n_in)
+        source = self._scatter("%x", fine, coarse, shape.stride, n_out)
+        layer = self._layer((fine, fine), source[0], n_out, n_in, 1)
+        self._program(("inputs", *shape), (dy, 0, out), source[1], layer)
+
+    def _program(self, key, sizes, *steps, chunk=1):
+        """Add a program from the makers of its steps and their arguments."""
+        if key in self.sizes:
+            return
+        names = []
+        for make, *arguments in steps:
+            names.append(f"step{len(self.plan.functions)}")
+            self.plan.functions.append(make(names[-1], *arguments))
+        self.plan.functions.append(gradients.program(self.name(key), names, sizes, chunk))
+        self.sizes[key] = sizes
+
+    def _scatter(self, source, fine, pixels, stride, n_channels):
+        """Buffer of a raster, and the step that fills it."""
+        key = id(fine), stride, n_channels
+        if key not in self._buffers:
+            cells = fine.addresses(stride * pixels.row, stride * pixels.column) * n_channels
+            table = self.plan.keep(cells, np.int32)
+            self._buffers[key] = self.plan.reserve(fine.n_cells * n_channels), table
+        target, table = self._buffers[key]
+        lanes = self.plan.host.lanes
+        step = gradients.scatter, source, pixels.n_pixels, n_channels, table, target, lanes
+        return target, step
+
+    def tile(self, n_in, n_out):
+        """How a convolution's outputs are packed."""
+        return self.plan.tile(n_out, n_in, self.rasters[0], 1, "store")
+
+    def _layer(self, rasters, source, n_in, n_out, stride):
+        """Step of a convolution; values: its packed weights, then its bias."""
+        tile = self.plan.tile(n_out, n_in, rasters[0], stride, "store")
+        bias = tile.n_out * n_in * tile.n_taps
+        pointers = {"in": ("%ws", source), "t": ("%out", 0), "y": ("%out", 0)}
+        pointers |= {"weight": ("%values", 0), "bias": ("%values", bias)}
+        pointers |= {key: ("%params", 0) for key in ("scale", "shift")}
+        layer = self.plan.layer(tile, rasters, pointers)
+        return kernels.layer_function, *layer, norms.STEP
+
+    def _weight_gradient(self, fine, coarse, source, shape):
+        """Step of a weight gradient."""
+        stride, n_in = shape.stride, shape.n_in
+        tile = self.tile(n_in, shape.n_out)
+        runs = coarse.tiles(coarse.n_pixels)
+        start, n = np.array(runs).T
+        cells = fine.addresses(stride * coarse.row[start], stride * coarse.column[start])
+        table = np.stack([cells * n_in, start * tile.n_out, n], 1)
+        outer = gradients.Outer(
+            n_in, tile.n_out, 0, len(runs), stride, tile.width, tile.vectors
+        )
+        longest, row, calls = self.plan.host.accumulators // tile.vectors, 0, []
+        for first, n_taps in fine.tap_groups():
+            cuts = _cuts(n_taps * n_in, longest)
+            for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+                kernel = self._outer(outer, b - a)
+                calls.append((kernel, first * n_in + a, row + a))
+            row += n_taps * n_in
+        table = self.plan.keep(table, np.int32)
+        return gradients.weight_gradient, source, table, tile.n_out, calls
+
+    def _outer(self, outer, rows):
+        """Name of a kernel, written if it is new."""
+        outer = replace(outer, rows=rows)
+        if outer not in self._kernels:
+            self._kernels[outer] = f"outer{len(self._kernels)}"
+            self.plan.functions.append(gradients.outer_function(self._kernels[outer], outer))
+        return self._kernels[outer]
+
+
+def _cuts(n, longest):
+    """Limits of nearly equal parts of range(n)."""
+    parts = -(-n // longest)
+    return [n * i // parts for i in range(parts + 1)]
