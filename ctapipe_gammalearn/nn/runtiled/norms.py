@@ -133,7 +133,7 @@ def _channel(f, norm, channel, first, second, n_values=3):
 
 
 def _normal(f, x, values, w):
-    """x - mean and u."""
+    """Distance from the mean, and u."""
     distance = f.binary("fsub", x, values[0], w)
     return distance, f.fma(distance, values[1], values[2], w)
 

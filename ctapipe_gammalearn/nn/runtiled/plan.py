@@ -106,9 +106,9 @@ class Plan:
         maps : tuple of ndarray
             Scale and shift of the epilogue.
         """
-        (fine, coarse), (weight, bias) = rasters, conv
+        weight, bias = conv
         n_in = weight.shape[1] if epilogue == "enter" else self.padded(weight.shape[1])
-        tile = self.tile(weight.shape[0], n_in, fine, stride, epilogue)
+        tile = self.tile(weight.shape[0], n_in, rasters[0], stride, epilogue)
         constants = {"weight": _packed(weight, tile)}
         for key, array in zip(("bias", "scale", "shift"), (bias, *maps), strict=True):
             constants[key] = filled(array, tile.n_out)

@@ -5,6 +5,7 @@ n_channels).  For convolutions it first brings an image to a raster in the works
 """
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import gcd
 from typing import NamedTuple
 
@@ -126,7 +127,7 @@ class TrainingPlan:
         bias = tile.n_out * n_in * tile.n_taps
         pointers = {"in": ("%ws", source), "t": ("%out", 0), "y": ("%out", 0)}
         pointers |= {"weight": ("%values", 0), "bias": ("%values", bias)}
-        pointers |= {key: ("%params", 0) for key in ("scale", "shift")}
+        pointers |= dict.fromkeys(("scale", "shift"), ("%params", 0))
         layer = self.plan.layer(tile, rasters, pointers)
         return kernels.layer_function, *layer, norms.STEP
 
@@ -138,13 +139,11 @@ class TrainingPlan:
         start, n = np.array(runs).T
         cells = fine.addresses(stride * coarse.row[start], stride * coarse.column[start])
         table = np.stack([cells * n_in, start * tile.n_out, n], 1)
-        outer = gradients.Outer(
-            n_in, tile.n_out, 0, len(runs), stride, tile.width, tile.vectors
-        )
+        outer = gradients.Outer(n_in, tile.n_out, 0, len(runs), stride, tile.width, tile.vectors)
         longest, row, calls = self.plan.host.accumulators // tile.vectors, 0, []
         for first, n_taps in fine.tap_groups():
             cuts = _cuts(n_taps * n_in, longest)
-            for a, b in zip(cuts[:-1], cuts[1:], strict=True):
+            for a, b in pairwise(cuts):
                 kernel = self._outer(outer, b - a)
                 calls.append((kernel, first * n_in + a, row + a))
             row += n_taps * n_in
