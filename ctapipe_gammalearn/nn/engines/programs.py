@@ -31,8 +31,12 @@ class TrainingCode:
     def __init__(self, backbone, host):
         self._plan = plan = TrainingPlan.of(backbone.engine.levels, host)
         self.convolutions, self.norms = shapes(backbone)
+        self._parts = {}  # taps of a transposed convolution
         for shape in self.convolutions:
             plan.convolution(shape)
+            level, stride = shape[:2]
+            parts = plan.parts(level - (stride - 1), stride)
+            self._parts[level, stride] = [torch.tensor(taps) for _, taps in parts]
         for level, n_channels, plain in self.norms:
             activation = None if plain else Activation.of(backbone.engine.activation)
             plan.norm(level, n_channels, activation)
@@ -45,15 +49,14 @@ class TrainingCode:
     def convolve(self, place, x, weight, bias):
         """Convolution onto (level, stride)."""
         shape = self._shape(place, weight)
-        result = self._run(("forward", *shape), x, values=self._packed(weight, bias))
+        result = self._run(("forward", *shape), x, values=self._packed(weight, bias, [slice(None)]))
         return result.view(len(x), -1, self._padded(shape.n_out))[..., : shape.n_out]
 
     def input_gradient(self, place, dy, weight):
         """Gradient of a convolution's input."""
         shape = self._shape(place, weight)
-        transposed = weight.transpose(0, 1).flip(2)
-        bias = weight.new_zeros(shape.n_in)
-        result = self._run(("inputs", *shape), dy, values=self._packed(transposed, bias))
+        values = self._packed(weight.transpose(0, 1).flip(2), parts=self._parts[place])
+        result = self._run(("inputs", *shape), dy, values=values)
         return result.view(len(dy), -1, self._padded(shape.n_in))[..., : shape.n_in]
 
     def weight_gradient(self, place, x, dy, weight):
@@ -92,16 +95,20 @@ class TrainingCode:
         """Channels of an output in memory."""
         return self._plan.plan.padded(n_channels)
 
-    def _packed(self, weight, bias):
-        """Weights in the order in which a tile reads, [block][tap][n_in][block]; bias."""
-        n_out, n_in, n_taps = weight.shape
+    def _packed(self, weight, bias=None, parts=()):
+        """Weights in the order in which a tile reads, part by part of the taps, and bias.
+
+        Each part has the order [block][tap][n_in][block].
+        """
+        n_out, n_in, _ = weight.shape
         tile = self._plan.tile(n_in, n_out)
-        missing = tile.n_out - n_out
-        if missing:
+        if bias is None:
+            bias = weight.new_zeros(n_out)
+        if missing := tile.n_out - n_out:
             weight = F.pad(weight, (0, 0, 0, 0, 0, missing))
             bias = F.pad(bias, (0, missing))
-        blocks = weight.view(-1, tile.width * tile.vectors, n_in, n_taps).permute(0, 3, 2, 1)
-        return torch.cat([blocks.flatten(), bias])
+        blocks = weight.unflatten(0, (-1, tile.width * tile.vectors)).permute(0, 3, 2, 1)
+        return torch.cat([*(blocks[:, part].flatten() for part in parts), bias])
 
     def _run(self, key, x, dy=None, values=None, chunk=1):
         """Result of a program, (N / chunk, floats)."""

@@ -9,7 +9,7 @@ from .text import Function, vector
 __all__ = ["Outer", "outer_function", "program", "scatter", "weight_gradient"]
 
 
-def scatter(name, source, n_pixels, n_channels, table, target, lanes):
+def scatter(name, n_pixels, n_channels, table, target, lanes):
     """Step that brings a dense tensor (n_pixels, n_channels) to its raster in the workspace.
 
     ``table``: first float of the cell of each pixel, int32.
@@ -17,7 +17,7 @@ def scatter(name, source, n_pixels, n_channels, table, target, lanes):
     f, w = Function(name, STEP), gcd(n_channels, lanes)
     cells, target = f.at("%params", table), f.at("%ws", target)
     with f.loop(n_pixels) as pixel:
-        row = f.at(source, f.times(pixel.index, n_channels))
+        row = f.at("%x", f.times(pixel.index, n_channels))
         cell = f.at(target, f.integer(cells, pixel.index))
         for c in range(0, n_channels, w):
             f.store(f.load(row, c, w), cell, c, w)

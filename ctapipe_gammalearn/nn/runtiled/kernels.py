@@ -47,6 +47,8 @@ class Tile:
     epilogue : str
         Key of `EPILOGUES`.
     activation : Activation
+    spacing : int
+        Pixels from one output to the next; those between are another tile's.
     """
 
     n_in: int
@@ -59,6 +61,7 @@ class Tile:
     vectors: int
     epilogue: str
     activation: Activation
+    spacing: int = 1
 
 
 def tile_function(name, tile):
@@ -121,7 +124,7 @@ def _epilogue(f, tile, channel, sums):
         )
     for n, value in enumerate(sums):
         i, j = divmod(n, nv)
-        place = i * tile.n_out + j * w
+        place = i * tile.spacing * tile.n_out + j * w
         if adds:
             value = f.binary("fadd", value, f.load(y, place, w), w)
         if adds or kind == "store":

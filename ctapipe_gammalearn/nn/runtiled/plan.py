@@ -11,7 +11,7 @@ import numpy as np
 from . import kernels, passes
 from .activations import Activation
 
-__all__ = ["Plan", "filled"]
+__all__ = ["Plan", "filled", "tile_table"]
 
 #: floats; buffers begin at cache lines
 LINE = 16
@@ -106,35 +106,42 @@ class Plan:
         maps : tuple of ndarray
             Scale and shift of the epilogue.
         """
-        weight, bias = conv
+        (fine, coarse), (weight, bias) = rasters, conv
         n_in = weight.shape[1] if epilogue == "enter" else self.padded(weight.shape[1])
-        tile = self.tile(weight.shape[0], n_in, rasters[0], stride, epilogue)
+        tile = self.tile(weight.shape[0], n_in, fine, stride, epilogue)
         constants = {"weight": _packed(weight, tile)}
         for key, array in zip(("bias", "scale", "shift"), (bias, *maps), strict=True):
             constants[key] = filled(array, tile.n_out)
         pointers = {key: ("%ws", buffers[key]) for key in ("in", "t", "y")}
         pointers |= {key: ("%params", self.keep(a)) for key, a in constants.items()}
-        self.step(kernels.layer_function, *self.layer(tile, rasters, pointers))
+        table = tile_table(coarse.tiles(self.longest(tile)), rasters, tile)
+        layer = self.layer(tile, fine.tap_groups(), table, pointers)
+        self.step(kernels.layer_function, *layer)
 
-    def layer(self, tile, rasters, pointers):
+    def longest(self, tile):
+        """Pixels whose sums fit into the registers."""
+        return max(1, self.host.accumulators // tile.vectors)
+
+    def layer(self, tile, groups, table, pointers):
         """Arguments of `kernels.layer_function`: a convolution over the camera.
 
         Parameters
         ----------
         tile : Tile
             Of any length.
-        rasters : tuple of Raster
-            Input's and output's.
+        groups : list of (int, int)
+            Taps that follow each other, in cells.
+        table : ndarray, shape (n_tiles, 4)
+            (pixels, input, output, residual) of each tile, the last three in floats.
         pointers : dict of str to (str, int)
             Arguments of a kernel but its table of taps.
         """
-        fine, coarse = rasters
-        tiles = coarse.tiles(max(1, self.host.accumulators // tile.vectors))
-        taps = [[tile.n_in * offset, tile.n_in * n] for offset, n in fine.tap_groups()]
+        taps = [[tile.n_in * offset, tile.n_in * n] for offset, n in groups]
         pointers = pointers | {"taps": ("%params", self.keep(taps, np.int32))}
-        kernel = {n: self._kernel(replace(tile, pixels=n)) for n in sorted({n for _, n in tiles})}
-        offset = self.keep(_tile_table(tiles, rasters, tile), np.int32)
-        return pointers, offset, len(tiles), kernel
+        kernel = {
+            int(n): self._kernel(replace(tile, pixels=int(n))) for n in np.unique(table[:, 0])
+        }
+        return pointers, self.keep(table, np.int32), len(table), kernel
 
     def tile(self, n_out, n_in, raster, stride, epilogue):
         """Description of the tiles of a convolution, without their length."""
@@ -170,7 +177,7 @@ def _packed(weight, tile):
     return full.reshape(-1, block, tile.n_in, tile.n_taps).transpose(0, 3, 2, 1)
 
 
-def _tile_table(tiles, rasters, tile):
+def tile_table(tiles, rasters, tile):
     """(pixels, input, output, residual) of each tile, the last three in floats."""
     fine, coarse = rasters
     start, n = np.array(tiles).T

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import gradients, kernels, norms
 from .norms import Norm
-from .plan import NEUTRAL, Plan
+from .plan import NEUTRAL, Plan, tile_table
 from .raster import Raster
 
 __all__ = ["CHUNK", "Convolution", "TrainingPlan"]
@@ -76,23 +76,22 @@ class TrainingPlan:
 
     def convolution(self, shape):
         """Add the programs of a convolution: forward, input gradient, weight gradient."""
-        fine, coarse = self.rasters[shape.level - (shape.stride - 1)], self.rasters[shape.level]
-        n_in, n_out = shape.n_in, shape.n_out
-        x, out = fine.n_pixels * n_in, coarse.n_pixels * self.plan.padded(n_out)
-        source = self._scatter("%x", fine, fine, 1, n_in)
-        layer = self._layer((fine, coarse), source[0], n_in, n_out, shape.stride)
-        self._program(("forward", *shape), (x, 0, out), source[1], layer)
+        level, stride, n_in, n_out = shape
+        fine, coarse = self.rasters[level - (stride - 1)], self.rasters[level]
+        x, source = fine.n_pixels * n_in, self._scatter(fine, fine, 1, n_in)
+        out = coarse.n_pixels * self.plan.padded(n_out)
+        forward = self._forward(fine, coarse, source[0], shape)
+        self._program(("forward", *shape), (x, 0, out), source[1], forward)
         outer = self._weight_gradient(fine, coarse, source[0], shape)
         total = Norm(coarse.n_pixels, self.plan.padded(n_out), None, self.plan.width(n_out))
         rows = len(fine.taps) * n_in
         steps = source[1], outer, (norms.column_sums, total, rows * total.n_channels)
         size = (rows + 1) * total.n_channels
         self._program(("weights", *shape), (x, out, size), *steps, chunk=CHUNK)
-        # the transpose: dy on every other cell, taps reversed by the packing of the weights
-        dy, out = coarse.n_pixels * n_out, fine.n_pixels * self.plan.padded(n_in)
-        source = self._scatter("%x", fine, coarse, shape.stride, n_out)
-        layer = self._layer((fine, fine), source[0], n_out, n_in, 1)
-        self._program(("inputs", *shape), (dy, 0, out), source[1], layer)
+        dy, source = coarse.n_pixels * n_out, self._scatter(fine, coarse, stride, n_out)
+        out = fine.n_pixels * self.plan.padded(n_in)
+        layers = self._transposed(fine, source[0], shape)
+        self._program(("inputs", *shape), (dy, 0, out), source[1], *layers)
 
     def _program(self, key, sizes, *steps, chunk=1):
         """Add a program from the makers of its steps and their arguments."""
@@ -105,7 +104,7 @@ class TrainingPlan:
         self.plan.functions.append(gradients.program(self.name(key), names, sizes, chunk))
         self.sizes[key] = sizes
 
-    def _scatter(self, source, fine, pixels, stride, n_channels):
+    def _scatter(self, fine, pixels, stride, n_channels):
         """Buffer of a raster, and the step that fills it."""
         key = id(fine), stride, n_channels
         if key not in self._buffers:
@@ -114,21 +113,64 @@ class TrainingPlan:
             self._buffers[key] = self.plan.reserve(fine.n_cells * n_channels), table
         target, table = self._buffers[key]
         lanes = self.plan.host.lanes
-        step = gradients.scatter, source, pixels.n_pixels, n_channels, table, target, lanes
-        return target, step
+        return target, (gradients.scatter, pixels.n_pixels, n_channels, table, target, lanes)
 
     def tile(self, n_in, n_out):
         """How a convolution's outputs are packed."""
         return self.plan.tile(n_out, n_in, self.rasters[0], 1, "store")
 
-    def _layer(self, rasters, source, n_in, n_out, stride):
+    def parts(self, level, stride):
+        """Pixels of a level that read the same taps of a transposed convolution.
+
+        The coarse level stands on every ``stride``-th row and column of this one, with zeros
+        between, so that other taps add nothing.
+
+        Returns
+        -------
+        list of (ndarray, list of int)
+            Numbers of pixels and of taps.
+        """
+        raster, parts = self.rasters[level], []
+        for i, j in np.ndindex(stride, stride):
+            pixels = np.flatnonzero((raster.row % stride == i) & (raster.column % stride == j))
+            hits = lambda a, b, i=i, j=j: (i + a) % stride == 0 == (j + b) % stride  # noqa: E731
+            if len(pixels):
+                parts.append((pixels, [k for k, tap in enumerate(raster.taps) if hits(*tap)]))
+        return parts
+
+    def _forward(self, fine, coarse, source, shape):
         """Step of a convolution; values: its packed weights, then its bias."""
-        tile = self.plan.tile(n_out, n_in, rasters[0], stride, "store")
-        bias = tile.n_out * n_in * tile.n_taps
+        tile = replace(self.tile(shape.n_in, shape.n_out), stride=shape.stride)
+        table = tile_table(coarse.tiles(self.plan.longest(tile)), (fine, coarse), tile)
+        places = 0, tile.n_out * tile.n_in * tile.n_taps
+        return self._layer(tile, fine.tap_groups(), table, source, places)
+
+    def _transposed(self, fine, source, shape):
+        """Steps of a transposed convolution, one for each part of the pixels."""
+        full, stride = self.tile(shape.n_out, shape.n_in), shape.stride
+        parts = self.parts(shape.level - (stride - 1), stride)
+        size, place, steps = full.n_out * full.n_in, 0, []
+        bias = size * sum(len(taps) for _, taps in parts)
+        for pixels, taps in parts:
+            row, column = fine.row[pixels], fine.column[pixels]
+            some = tuple(fine.taps[k] for k in taps)
+            part = replace(fine, row=row // stride, column=column // stride, taps=some)
+            groups, n = part.tap_groups(), len(taps)
+            tile = replace(full, n_taps=n, n_groups=len(groups), stride=stride, spacing=stride)
+            tiles = part.tiles(self.plan.longest(tile), np.diff(pixels) != stride)
+            start, n_pixels = np.array(tiles).T
+            cells, targets = fine.addresses(row, column)[start], pixels[start] * full.n_out
+            table = np.stack([n_pixels, cells * full.n_in, targets, targets], 1)
+            steps.append(self._layer(tile, groups, table, source, (place, bias)))
+            place += size * n
+        return steps
+
+    def _layer(self, tile, groups, table, source, places):
+        """Step of a convolution; ``places`` of its weights and of its bias in the values."""
         pointers = {"in": ("%ws", source), "t": ("%out", 0), "y": ("%out", 0)}
-        pointers |= {"weight": ("%values", 0), "bias": ("%values", bias)}
+        pointers |= {"weight": ("%values", places[0]), "bias": ("%values", places[1])}
         pointers |= dict.fromkeys(("scale", "shift"), ("%params", 0))
-        layer = self.plan.layer(tile, rasters, pointers)
+        layer = self.plan.layer(tile, groups, table, pointers)
         return kernels.layer_function, *layer, norms.STEP
 
     def _weight_gradient(self, fine, coarse, source, shape):
