@@ -19,7 +19,7 @@ from .raster import Raster
 __all__ = ["CHUNK", "Convolution", "TrainingPlan"]
 
 #: images whose weight gradients are summed one after the other
-CHUNK = 4
+CHUNK = 8
 
 
 class Convolution(NamedTuple):
