@@ -113,8 +113,8 @@ class TrainingCode:
     def _run(self, key, x, dy=None, values=None, chunk=1):
         """Result of a program, (N / chunk, floats)."""
         size_x, size_dy, size = self._plan.sizes[key]
-        result = torch.empty if chunk == 1 else torch.zeros
-        result = result(-(-len(x) // chunk), size)
+        new = x.new_empty if chunk == 1 else x.new_zeros
+        result = new(-(-len(x) // chunk), size)
         tensors = (x, size_x), (dy, size_dy), (result, size)
         starts = [(0 if t is None else t.data_ptr(), 4 * n) for t, n in tensors]
         fixed = 0 if values is None else values.data_ptr()
@@ -135,7 +135,7 @@ class TrainingCode:
         try:
             return self.workspaces.pop()
         except IndexError:
-            return torch.zeros(self._plan.plan.workspace)
+            return torch.zeros(self._plan.plan.workspace, dtype=torch.float32, device="cpu")
 
 
 def shapes(backbone):

@@ -166,7 +166,7 @@ def make_engine(backbone):
     raster = backbone.engine
     code = TrainingCode(backbone, processor())
     engine = CellEngine(raster, code)
-    with torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
         _test_convolutions(raster, engine, code)
         _test_norms(raster, engine, code)
     return engine
