@@ -17,6 +17,7 @@ from ctapipe_gammalearn.nn.runtiled.text import Function
 from tests.helpers import golden_lattice, random_images, random_network
 
 pytest.importorskip("llvmlite")
+METHODS = ["convolve", "weight_gradient", "input_gradient", "apply", "reduce", "gradient", "gate"]
 SMALL = dict(num_layers=1, block_features=(3, 4), reduced=(1, 1))
 SHAPES = {
     "one block": dict(block_features=(8,), reduced=(2,), activation="gelu"),
@@ -227,7 +228,7 @@ def test_without_code_the_raster_engine_takes_over(hexagonal_camera, monkeypatch
     assert len([r for r in caplog.records if "engine runtiled" in r.message]) == 1
 
 
-@pytest.mark.parametrize("method", ["convolve", "weight_gradient", "input_gradient", "apply"])
+@pytest.mark.parametrize("method", METHODS)
 def test_wrong_code_is_noticed(hexagonal_camera, monkeypatch, method):
     """One wrong number in any result keeps the code from being used."""
     right = getattr(programs.TrainingCode, method)

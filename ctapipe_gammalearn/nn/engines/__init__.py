@@ -11,6 +11,8 @@ An engine is a module without parameters.  Its whole interface, used by the laye
     Convolutions with the weights of a `Conv`.
 ``normalise(x, norm, level)``, ``activate(x, norm, level)``, ``mean(x, level)``
     Statistics and activations over real cells.
+``gate(x, s, q, level)``
+    Product with the weights of an attention.
 ``micro_batch(x, training)``, ``concatenate(parts)``
     How many images at once.
 ``affine(scale, shift, level)``, ``freeze(backbone)``

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..parallel import n_processes, total
 
-__all__ = ["BatchNormActivation", "CellEngine", "Convolution"]
+__all__ = ["BatchNormActivation", "CellEngine", "Convolution", "Gate"]
 
 
 class CellEngine:
@@ -62,6 +62,12 @@ class CellEngine:
         )
         norm.update(mean, var, n)
         return y
+
+    def gate(self, x, s, q, level):
+        """Product x ⊙ s ⊙ (1 + q) with channel weights (N, C) and pixel weights, or None."""
+        if q is None:
+            return x * s[:, :, None]
+        return Gate.apply(x, s, q, self._code, (level, x.shape[1]))
 
     def mean(self, x, level):
         """Mean over pixels, (N, C)."""
@@ -133,3 +139,24 @@ class BatchNormActivation(torch.autograd.Function):
         values = torch.cat([values, torch.stack([slope, shift]).float()])
         dx = ctx.code.gradient(ctx.key, x, dy, values).transpose(1, 2)
         return dx, d_weight, d_bias, None, None, None, None, None
+
+
+class Gate(torch.autograd.Function):
+    """Product with channel weights s (N, C) and pixel weights 1 + q, q (N, 1, n_cells)."""
+
+    @staticmethod
+    def forward(ctx, x, s, q, code, key):
+        """Tensor like x."""
+        x, values = rows(x), torch.cat([s, 1 + q[:, 0]], 1)
+        ctx.save_for_backward(x, values)
+        ctx.code, ctx.key = code, key
+        return code.gate(key, x, values).transpose(1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dz):
+        """Gradients of x, s and q."""
+        (x, values), dz = ctx.saved_tensors, rows(dz)
+        sums = ctx.code.gate_sums(ctx.key, x, dz, values)
+        ds, dq = sums.split([x.shape[2], x.shape[1]], 1)
+        return ctx.code.gate(ctx.key, dz, values).transpose(1, 2), ds, dq[:, None], None, None

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from ..attention import SpatialAttention
+from ..layers import ResidualLayer
 from ..runtiled import machine_codes
 from ..runtiled.activations import Activation
 from ..runtiled.training import CHUNK, Convolution, TrainingPlan
@@ -30,7 +32,7 @@ class TrainingCode:
 
     def __init__(self, backbone, host):
         self._plan = plan = TrainingPlan.of(backbone.engine.levels, host)
-        self.convolutions, self.norms = shapes(backbone)
+        self.convolutions, self.norms, self.gates = shapes(backbone)
         self._parts = {}  # taps of a transposed convolution
         for shape in self.convolutions:
             plan.convolution(shape)
@@ -40,6 +42,8 @@ class TrainingCode:
         for level, n_channels, plain in self.norms:
             activation = None if plain else Activation.of(backbone.engine.activation)
             plan.norm(level, n_channels, activation)
+        for level, n_channels in self.gates:
+            plan.gate(level, n_channels)
         names = {key: plan.name(key) for key in plan.sizes}
         codes = machine_codes(plan.plan.ir, host, names.values(), 6)
         self._codes = {key: codes[name] for key, name in names.items()}
@@ -86,6 +90,14 @@ class TrainingCode:
         """Gradient of a norm's input."""
         return self._run(("gradient", *key), x, dy, values).view(x.shape)
 
+    def gate(self, key, x, values):
+        """Product with channel weights and pixel weights, (N, C + n_pixels); key as in `gates`."""
+        return self._run(("gate", *key), x, values=values).view(x.shape)
+
+    def gate_sums(self, key, x, dz, values):
+        """Gradients of these weights."""
+        return self._run(("gate_sums", *key), x, dz, values)
+
     @staticmethod
     def _shape(place, weight):
         """Key of a convolution."""
@@ -112,19 +124,17 @@ class TrainingCode:
 
     def _run(self, key, x, dy=None, values=None, chunk=1):
         """Result of a program, (N / chunk, floats)."""
-        size_x, size_dy, size = self._plan.sizes[key]
+        size_x, size_dy, size, size_values = self._plan.sizes[key]
         new = x.new_empty if chunk == 1 else x.new_zeros
         result = new(-(-len(x) // chunk), size)
-        tensors = (x, size_x), (dy, size_dy), (result, size)
-        starts = [(0 if t is None else t.data_ptr(), 4 * n) for t, n in tensors]
-        fixed = 0 if values is None else values.data_ptr()
+        sizes = (x, size_x, 1), (dy, size_dy, 1), (result, size, chunk), (values, size_values, 1)
+        sizes = [(0 if t is None else t.data_ptr(), 4 * n, images) for t, n, images in sizes]
 
         def run(first, last):
-            (a, da), (b, db), (c, dc) = starts
             workspace = self._workspace()
-            addresses = a + first * da, b + first * db, c + first // chunk * dc, fixed
-            fixed_addresses = workspace.data_ptr(), self._parameters.data_ptr()
-            self._codes[key](last - first, *addresses, *fixed_addresses)
+            addresses = (start + first // images * n for start, n, images in sizes)
+            fixed = workspace.data_ptr(), self._parameters.data_ptr()
+            self._codes[key](last - first, *addresses, *fixed)
             self.workspaces.append(workspace)
 
         share(run, len(x))
@@ -139,17 +149,13 @@ class TrainingCode:
 
 
 def shapes(backbone):
-    """Shapes of a backbone: convolutions, and norms as (level, n_channels, no activation)."""
-    from ..attention import SpatialAttention
-    from ..layers import ResidualLayer
-
+    """Shapes of a backbone: convolutions, norms (level, n_channels, no activation) and gates."""
     size = lambda conv: tuple(conv.weight.shape[1::-1])  # noqa: E731
-    convolutions, norms = {Convolution(0, 1, *size(backbone.cv0)): None}, {}
+    convolutions, norms, gates = {Convolution(0, 1, *size(backbone.cv0)): None}, {}, {}
     for name, module in backbone.named_modules():
-        level = int(name.partition("block")[2].split("_")[0].split(".")[0] or 0) if name else 0
+        level = int(name.partition("block")[2].split("_")[0].split(".")[0] or 0)
         if isinstance(module, ResidualLayer):
-            block, shortcut = module.conv_block, module.shortcut
-            stride = 1 if shortcut is None else 2
+            block, stride = module.conv_block, 1 if module.shortcut is None else 2
             convolutions[Convolution(level, stride, *size(block.cv1))] = None
             convolutions[Convolution(level, 1, *size(block.cv2))] = None
             if block.bn1 is not None:
@@ -158,7 +164,8 @@ def shapes(backbone):
                 norms[level, len(block.bn2.weight), False] = None
         elif isinstance(module, SpatialAttention):
             norms[level, len(module.bn.weight), True] = None
-    return list(convolutions), list(norms)
+            gates[level, module.down.weight.shape[1]] = None
+    return list(convolutions), list(norms), list(gates)
 
 
 def share(run, n):

@@ -15,12 +15,13 @@ from torch.nn import functional as F
 from ...lattice import TAPS
 from ..layers import Affine
 from ..parallel import n_processes, total
+from .base import Engine
 
 __all__ = ["RasterEngine"]
 
 
-class RasterEngine(nn.Module):
-    """Default engine for inference, training and GPUs.
+class RasterEngine(Engine):
+    """Engine for GPUs, and wherever no code can be generated.
 
     Parameters
     ----------
@@ -45,18 +46,6 @@ class RasterEngine(nn.Module):
             mask = torch.as_tensor(level.mask)
             self.register_buffer(f"mask{i}", mask.float()[None, None], persistent=False)
             self.register_buffer(f"real{i}", mask.flatten().nonzero()[:, 0], persistent=False)
-
-    def compiled(self):
-        """No code for training."""
-        return None
-
-    def micro_batch(self, x, training):
-        """8 images on a CPU: activations then stay in the cache."""
-        return 0 if training or x.is_cuda else 8
-
-    def concatenate(self, parts):
-        """Join chunks along the batch."""
-        return torch.cat(parts)
 
     def mask(self, level, n_channels):
         """Mask of real cells, expanded so that element-wise kernels see one long row.

@@ -12,13 +12,12 @@ import functools
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-from .cells import BatchNormActivation, CellEngine
+from .cells import CellEngine
+from .comparison import largest_deviation
 from .raster import RasterEngine
 
 __all__ = ["CompiledBackbone", "CompiledTraining", "RunTiledEngine"]
@@ -166,73 +165,9 @@ def make_engine(backbone):
     raster = backbone.engine
     code = TrainingCode(backbone, processor())
     engine = CellEngine(raster, code)
-    with torch.inference_mode(False), torch.enable_grad():
-        _test_convolutions(raster, engine, code)
-        _test_norms(raster, engine, code)
+    if not largest_deviation(raster, engine, code) <= TOLERANCE:  # also if NaN
+        raise RuntimeError("the compiled code failed its test")
     return engine
-
-
-def _test_convolutions(raster, engine, code):
-    """Compare all convolutions with those of the raster engine."""
-    for level, stride, n_in, n_out in code.convolutions:
-        n_taps = len(raster.taps)
-        weight, bias = _random(n_out, n_in, n_taps), _random(n_out)
-        x = _random(3, n_in, raster.levels[level - (stride - 1)].n_cells)
-        conv = SimpleNamespace(weight=weight, bias=bias)
-
-        def expected(x, conv=conv, level=level, stride=stride):
-            y = raster.conv(_on_raster(raster, x, level - (stride - 1)), conv, level, stride)
-            return raster.leave(y, level)
-
-        ours = functools.partial(engine.conv, conv=conv, level=level, stride=stride)
-        _compare(ours, expected, x, weight, bias)
-
-
-def _test_norms(raster, engine, code):
-    """Compare all norms with torch's, which is accurate in float64."""
-    for level, n_channels, plain in code.norms:
-        x, weight, bias = _random(3, n_channels, raster.levels[level].n_cells), *_pair(n_channels)
-        n = x.numel() // n_channels
-
-        def expected(x, weight=weight, bias=bias, plain=plain):
-            y = F.batch_norm(x.double(), None, None, weight.double(), bias.double(), True)
-            return y if plain else raster.activation(y)
-
-        def ours(x, weight=weight, bias=bias, key=(level, n_channels, plain), n=n):
-            arguments = x, weight, bias, code, key, 1e-5, n, lambda value: value
-            return BatchNormActivation.apply(*arguments)[0]
-
-        _compare(ours, expected, x, weight, bias)
-
-
-def _on_raster(raster, x, level):
-    """Cells (N, C, n_cells) on the raster of a level."""
-    mask = getattr(raster, f"mask{level}")
-    cells = x.new_zeros(*x.shape[:2], mask.numel())
-    return cells.index_copy(2, getattr(raster, f"real{level}"), x).unflatten(2, mask.shape[2:])
-
-
-def _random(*shape, seed=0):
-    """Random tensor with gradient, the same each time."""
-    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    return values.requires_grad_()
-
-
-def _pair(n):
-    """Weight and bias of a norm."""
-    return torch.linspace(0.5, 1.5, n).requires_grad_(), torch.linspace(-1, 1, n).requires_grad_()
-
-
-def _compare(ours, expected, x, *parameters):
-    """Raise unless two functions of x have the same values and gradients."""
-    results = []
-    for function in (ours, expected):
-        y = function(x)
-        slope = _random(*y.shape, seed=1).detach().to(y.dtype)
-        results.append([y, *torch.autograd.grad(y, (x, *parameters), slope)])
-    for a, b in zip(*results, strict=True):
-        if not (a - b).abs().max() <= TOLERANCE * b.abs().max():  # also if NaN
-            raise RuntimeError("the compiled code failed its test")
 
 
 class Program:

@@ -94,20 +94,18 @@ def weight_gradient(name, raster, table, n_out, calls):
 def program(name, steps, sizes, chunk=1):
     """Entry point ``name(n, x, dy, out, values, workspace, parameters)``; n > 0.
 
-    ``sizes``: floats of x, dy and out per image; ``chunk`` images share one part of out.
+    ``sizes``: floats of x, dy, out and values per image, 0 if it is the same for all images;
+    ``chunk`` images share one part of out.
     """
     f = Function(name, ("i64 %n", *STEP))
     with f.loop("%n") as n:
         part = n.index if chunk == 1 else f.value(f"udiv i64 {n.index}, {chunk}")
-        x, dy, out = (
-            f.at(pointer, f.times(index, size))
-            for pointer, index, size in zip(
-                ("%x", "%dy", "%out"), (n.index, n.index, part), sizes, strict=True
-            )
-        )
+        indices = {"%x": n.index, "%dy": n.index, "%out": part, "%values": n.index}
+        pointers = [
+            f.at(pointer, f.times(index, size) if size else 0)
+            for (pointer, index), size in zip(indices.items(), sizes, strict=True)
+        ]
+        arguments = ", ".join(f"ptr {p}" for p in (*pointers, "%ws", "%params"))
         for step in steps:
-            f.line(
-                f"call void @{step}(ptr {x}, ptr {dy}, ptr {out},"
-                " ptr %values, ptr %ws, ptr %params)"
-            )
+            f.line(f"call void @{step}({arguments})")
     return f

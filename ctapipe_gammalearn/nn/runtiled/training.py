@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import gradients, kernels, norms
+from . import gates, gradients, kernels, norms
 from .norms import Norm
 from .plan import NEUTRAL, Plan, tile_table
 from .raster import Raster
@@ -43,8 +43,8 @@ class TrainingPlan:
         Of all levels.
     blocks : dict of (int, int) to int
         Lanes times vectors of a tile's output, by numbers of inputs and outputs.
-    sizes : dict of tuple to (int, int, int)
-        Programs by operation and shape: floats of x, dy and the result per image.
+    sizes : dict of tuple to (int, int, int, int)
+        Programs by operation and shape: floats of x, dy, the result and values per image.
     """
 
     plan: Plan
@@ -69,10 +69,18 @@ class TrainingPlan:
         width = gcd(n_channels, self.plan.host.lanes)
         norm = Norm(n, n_channels, activation, width)
         size, sums, key = n * n_channels, 2 * n_channels, (level, n_channels)
-        self._program(("moments", *key), (size, 0, sums), (norms.moments, norm))
-        self._program(("apply", *key, plain), (size, 0, size), (norms.apply, norm))
-        self._program(("reduce", *key, plain), (size, size, sums), (norms.reduce, norm))
-        self._program(("gradient", *key, plain), (size, size, size), (norms.gradient, norm))
+        self._program(("moments", *key), (size, 0, sums, 0), (norms.moments, norm))
+        self._program(("apply", *key, plain), (size, 0, size, 0), (norms.apply, norm))
+        self._program(("reduce", *key, plain), (size, size, sums, 0), (norms.reduce, norm))
+        self._program(("gradient", *key, plain), (size, size, size, 0), (norms.gradient, norm))
+
+    def gate(self, level, n_channels):
+        """Add the programs of an attention's product."""
+        n = self.rasters[level].n_pixels
+        norm = Norm(n, n_channels, None, gcd(n_channels, self.plan.host.lanes))
+        size, weights, key = n * n_channels, n_channels + n, (level, n_channels)
+        self._program(("gate", *key), (size, 0, size, weights), (gates.gate, norm))
+        self._program(("gate_sums", *key), (size, size, weights, weights), (gates.gate_sums, norm))
 
     def convolution(self, shape):
         """Add the programs of a convolution: forward, input gradient, weight gradient."""
@@ -81,17 +89,17 @@ class TrainingPlan:
         x, source = fine.n_pixels * n_in, self._scatter(fine, fine, 1, n_in)
         out = coarse.n_pixels * self.plan.padded(n_out)
         forward = self._forward(fine, coarse, source[0], shape)
-        self._program(("forward", *shape), (x, 0, out), source[1], forward)
+        self._program(("forward", *shape), (x, 0, out, 0), source[1], forward)
         outer = self._weight_gradient(fine, coarse, source[0], shape)
         total = Norm(coarse.n_pixels, self.plan.padded(n_out), None, self.plan.width(n_out))
         rows = len(fine.taps) * n_in
         steps = source[1], outer, (norms.column_sums, total, rows * total.n_channels)
         size = (rows + 1) * total.n_channels
-        self._program(("weights", *shape), (x, out, size), *steps, chunk=CHUNK)
+        self._program(("weights", *shape), (x, out, size, 0), *steps, chunk=CHUNK)
         dy, source = coarse.n_pixels * n_out, self._scatter(fine, coarse, stride, n_out)
         out = fine.n_pixels * self.plan.padded(n_in)
         layers = self._transposed(fine, source[0], shape)
-        self._program(("inputs", *shape), (dy, 0, out), source[1], *layers)
+        self._program(("inputs", *shape), (dy, 0, out, 0), source[1], *layers)
 
     def _program(self, key, sizes, *steps, chunk=1):
         """Add a program from the makers of its steps and their arguments."""
