@@ -40,7 +40,7 @@ def _results(function, inputs):
     """Value of a function and its gradients, for a random gradient of the value."""
     y = function(*inputs)
     dy = _random(*y.shape, seed=1).detach().to(y.dtype)
-    return y, *torch.autograd.grad(y, inputs, dy)
+    return y.detach(), *torch.autograd.grad(y, inputs, dy)
 
 
 def _convolutions(raster, engine, code):
