@@ -41,8 +41,6 @@ class TrainingPlan:
         Memory, tables and functions.
     rasters : list of Raster
         Of all levels.
-    blocks : dict of (int, int) to int
-        Lanes times vectors of a tile's output, by numbers of inputs and outputs.
     sizes : dict of tuple to (int, int, int, int)
         Programs by operation and shape: floats of x, dy, the result and values per image.
     """
