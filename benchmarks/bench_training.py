@@ -2,10 +2,11 @@
 
     python benchmarks/bench_training.py [--rounds 5] [--batch 128]
 
-A step (forward, backward, AdamW, running average) of each recipe of the package, and the loader
-that feeds it, with augmentation; all in turn in one process, medians.  Quote the ratios: to the
-step of the default recipe, and of loader to step (a loader that is not faster by a few times
-would hold up the training).  Images are those of the package's small file, repeated.
+A step (forward, backward, AdamW, running average) of each recipe of the package, by the default
+engine and by the engines raster and indexedconv, and the loader that feeds it, with augmentation;
+all in turn in one process, medians.  Quote the ratios: to the step of the same recipe by raster,
+and of loader to step (a loader that is not faster by a few times would hold up the training).
+Images are those of the package's small file, repeated.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from conditions import interleaved, print_conditions
 
 import ctapipe_gammalearn
 from ctapipe_gammalearn.io.training_files import convert
+from ctapipe_gammalearn.nn import GammaPhysNet
 from ctapipe_gammalearn.training.arrays import join
 from ctapipe_gammalearn.training.loader import BatchLoader
 from ctapipe_gammalearn.training.module import TrainingModule
@@ -30,6 +32,7 @@ RECIPES = {
     "gammaphysnet": "train_gammaphysnet.yaml",
     "full camera": "train_camera.yaml",
 }
+ENGINES = ("raster", "indexedconv", "auto")
 N_COPIES, N_BATCHES = 20, 10
 
 
@@ -48,9 +51,12 @@ def loader_of(recipe, data, batch):
         yield from loader
 
 
-def step_of(recipe, data, batch):
+def step_of(recipe, data, batch, engine):
     """One step of training on a fixed batch."""
-    module = TrainingModule(make_network(recipe, data), recipe, 10_000).train()
+    network = make_network(recipe, data)
+    lattice, shower = data.lattice, network.shower.settings
+    network = GammaPhysNet(network.architecture, lattice, engine=engine, shower=shower)
+    module = TrainingModule(network, recipe, 10_000).train()
     optimizer = module.configure_optimizers()["optimizer"]
     values = next(loader_of(recipe, data, batch))
 
@@ -72,15 +78,19 @@ def main(rounds, batch):
     with tempfile.TemporaryDirectory() as folder:
         data = images(Path(folder))
         print_conditions(f"training, batch {batch}, {data.camera}, float32")
-        cases = {f"step, {n}": step_of(r, data, batch) for n, r in recipes.items()}
+        cases = {
+            (name, engine): step_of(recipe, data, batch, engine)
+            for name, recipe in recipes.items()
+            for engine in ENGINES
+        }
         batches = loader_of(recipes["patch"], data, batch)
         # many at once: one batch is always prepared in the background
-        cases["loader"] = lambda: [next(batches) for _ in range(N_BATCHES)]
+        cases["loader", ""] = lambda: [next(batches) for _ in range(N_BATCHES)]
         seconds = interleaved(cases, rounds)
-        seconds["loader"] /= N_BATCHES
-    for name, t in seconds.items():
-        ratio = seconds["step, patch"] / t
-        print(f"  {name:18s} {batch / t:7.0f} images/s  x {ratio:6.2f}")
+        seconds["loader", ""] /= N_BATCHES
+    for (name, engine), t in seconds.items():
+        slow = seconds[name if engine else "patch", "raster"]
+        print(f"  {name:14s} {engine:12s} {batch / t:7.0f} images/s  x {slow / t:6.2f}")
 
 
 if __name__ == "__main__":

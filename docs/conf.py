@@ -35,7 +35,7 @@ nitpicky = True
 # No inventories of other projects are fetched, so their names stay plain text.
 nitpick_ignore_regex = [
     (r"py:.*", r"(ctapipe|torch|numpy|astropy|traitlets|collections|pathlib|enum)\..*"),
-    (r"py:class", r"ctapipe_gammalearn\.(nn\.engines\.rows|reco\.deferred)\..*"),
+    (r"py:class", r"ctapipe_gammalearn\.(nn\.engines\.(base|rows)|reco\.deferred)\..*"),
     (r"py:class", r"(object|Module|Tool|Component|Reconstructor|TelescopeComponent)"),
 ]
 

@@ -55,7 +55,5 @@ class Attention(nn.Module):
     def forward(self, x, engine, level):
         """Tensor like ``x``, engine layout."""
         s = self.se_module(engine.mean(x, level))  # (N, C)
-        s = s.reshape(s.shape + (1,) * (x.ndim - 2))
-        if self.spa_module is None:
-            return x * s
-        return x * s * (1 + self.spa_module(x, engine, level))
+        q = None if self.spa_module is None else self.spa_module(x, engine, level)
+        return engine.gate(x, s, q, level)

@@ -21,7 +21,7 @@ class Backbone(nn.Module):
     def __init__(self, architecture, engine):
         super().__init__()
         self.engine = engine
-        self.compiled = None  # of an engine's freeze: features of the inputs that it accepts
+        self.compiled = engine.compiled()  # features of the inputs that it accepts
         self.num_layers = architecture.num_layers
         features = architecture.block_features
         self.num_blocks = len(features)
@@ -49,7 +49,7 @@ class Backbone(nn.Module):
     def forward(self, x):
         """Features of images in the model's pixel order; every value must be finite."""
         if self.compiled is not None and self.compiled.accepts(x, self):
-            return self.compiled(x)
+            return self.compiled(x, self)
         return self.uncompiled(x)
 
     def uncompiled(self, x):
@@ -57,12 +57,11 @@ class Backbone(nn.Module):
         engine = self.engine
         chunk = engine.micro_batch(x, self.training)
         if chunk and len(x) > chunk:
-            return engine.concatenate([self._features(part) for part in x.split(chunk)])
-        return self._features(x)
+            return engine.concatenate([self.features(part, engine) for part in x.split(chunk)])
+        return self.features(x, engine)
 
-    def _features(self, x):
-        """Features of one chunk of images."""
-        engine = self.engine
+    def features(self, x, engine):
+        """Features of one chunk of images, by an engine for the same lattice."""
         x = engine.activate(engine.conv(engine.enter(x), self.cv0, 0), None, 0)
         for b in range(self.num_blocks):
             for n in range(1, self.num_layers + 1):

@@ -11,10 +11,14 @@ An engine is a module without parameters.  Its whole interface, used by the laye
     Convolutions with the weights of a `Conv`.
 ``normalise(x, norm, level)``, ``activate(x, norm, level)``, ``mean(x, level)``
     Statistics and activations over real cells.
+``gate(x, s, q, level)``
+    Product with the weights of an attention.
 ``micro_batch(x, training)``, ``concatenate(parts)``
     How many images at once.
 ``affine(scale, shift, level)``, ``freeze(backbone)``
     Preparation for inference, see `ctapipe_gammalearn.nn.freeze`.
+``compiled()``
+    Code that takes over some inputs in training, or None.
 """
 
 from ...exceptions import DeviceError

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from ...exceptions import LatticeError
 from ..layers import Affine
+from .base import Engine
 
 __all__ = ["CartesianEngine", "Mapping"]
 
@@ -51,7 +51,7 @@ class Mapping:
             raise LatticeError("mapping table: entries outside the camera or the image")
 
 
-class CartesianEngine(nn.Module):
+class CartesianEngine(Engine):
     """Plain image convolutions behind the interpolation.
 
     Parameters
@@ -73,14 +73,6 @@ class CartesianEngine(nn.Module):
         table = np.zeros((mapping.n_pixels, n_cells))
         np.add.at(table, (mapping.pixel, mapping.cell), mapping.weight)
         self.register_buffer("table", torch.as_tensor(table).float(), persistent=False)
-
-    def micro_batch(self, x, training):
-        """8 images on a CPU: activations then stay in the cache."""
-        return 0 if training or x.is_cuda else 8
-
-    def concatenate(self, parts):
-        """Join chunks along the batch."""
-        return torch.cat(parts)
 
     def enter(self, x):
         """(N, C, n_pixels) to (N, C, n_rows, n_columns)."""
@@ -115,7 +107,3 @@ class CartesianEngine(nn.Module):
     def affine(self, scale, shift, level):
         """Map of the evaluation mode."""
         return Affine(scale[:, None, None], shift[:, None, None])
-
-    def freeze(self, backbone):
-        """Nothing to prepare beyond the folded norms."""
-        return backbone

@@ -24,14 +24,6 @@ class GatherEngine(RowEngine):
                 table[table < 0] = level.n_cells
                 self._table(f"table{i}_{stride}", table.ravel())
 
-    def micro_batch(self, x, training):
-        """8 images on a CPU: the columns then stay in the cache."""
-        return 0 if training or x.is_cuda else 8
-
-    def concatenate(self, parts):
-        """Join chunks along the batch."""
-        return torch.cat(parts)
-
     def conv(self, x, conv, level, stride=1):
         """Convolution onto ``level``; a stride of 2 reads the level below."""
         table = getattr(self, f"table{level - (stride - 1)}_{stride}")

@@ -15,12 +15,13 @@ from torch.nn import functional as F
 from ...lattice import TAPS
 from ..layers import Affine
 from ..parallel import n_processes, total
+from .base import Engine
 
 __all__ = ["RasterEngine"]
 
 
-class RasterEngine(nn.Module):
-    """Default engine for inference, training and GPUs.
+class RasterEngine(Engine):
+    """Engine for GPUs, and wherever no code can be generated.
 
     Parameters
     ----------
@@ -45,14 +46,6 @@ class RasterEngine(nn.Module):
             mask = torch.as_tensor(level.mask)
             self.register_buffer(f"mask{i}", mask.float()[None, None], persistent=False)
             self.register_buffer(f"real{i}", mask.flatten().nonzero()[:, 0], persistent=False)
-
-    def micro_batch(self, x, training):
-        """8 images on a CPU: activations then stay in the cache."""
-        return 0 if training or x.is_cuda else 8
-
-    def concatenate(self, parts):
-        """Join chunks along the batch."""
-        return torch.cat(parts)
 
     def mask(self, level, n_channels):
         """Mask of real cells, expanded so that element-wise kernels see one long row.
@@ -145,29 +138,41 @@ class MaskedBatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, mask, n, eps):
         """Normalised raster (zero outside), batch mean and biased variance (C,)."""
-        # sums over rows of cells are pairwise: torch's channels-last batch norm
-        # accumulates one cell after the other and loses digits
-        mean = total(_rows(x * mask).sum(0)) / n
-        centred = (x - mean[:, None, None]) * mask
-        var = total(_rows(centred.square()).sum(0)) / n
-        inverse = torch.rsqrt(var + eps)
-        normal = centred.mul_(inverse[:, None, None])
-        ctx.save_for_backward(normal, weight, inverse, mask)
-        ctx.n = n
-        y = torch.addcmul(bias[:, None, None] * mask, normal, weight[:, None, None])
+        y, mean, var = masked_batch_norm(x, weight, bias, mask, n, eps)
+        ctx.save_for_backward(x, weight, bias, mask, mean, torch.rsqrt(var + eps))
+        ctx.n, ctx.eps = n, eps
         ctx.mark_non_differentiable(mean, var)
         return y, mean, var
 
     @staticmethod
     def backward(ctx, dy, _mean, _var):
         """Gradients of input, weight and bias."""
-        normal, weight, inverse, mask = ctx.saved_tensors
+        x, weight, bias, mask, mean, inverse = ctx.saved_tensors
+        if torch.is_grad_enabled():  # second derivatives: the statistics depend on x, too
+            y, *_ = masked_batch_norm(x, weight, bias, mask, ctx.n, ctx.eps)
+            wanted = [t for t in (x, weight, bias) if t.requires_grad]
+            found = iter(torch.autograd.grad(y, wanted, dy, create_graph=True))
+            first = (next(found) if t.requires_grad else None for t in (x, weight, bias))
+            return *first, None, None, None
+        normal = (x - mean[:, None, None]) * (mask * inverse[:, None, None])
         dy = dy * mask
         d_bias = _rows(dy).sum(0)
         d_weight = _rows(dy * normal).sum(0)
         shift, slope = total(d_bias) / ctx.n, total(d_weight) / ctx.n
         dx = dy - shift[:, None, None] * mask - normal * slope[:, None, None]
         return dx * (weight * inverse)[:, None, None], d_weight, d_bias, None, None, None
+
+
+def masked_batch_norm(x, weight, bias, mask, n, eps):
+    """What `MaskedBatchNorm` returns, by operations that torch can differentiate."""
+    # sums over rows of cells are pairwise: torch's channels-last batch norm
+    # accumulates one cell after the other and loses digits
+    mean = total(_rows(x * mask).sum(0)) / n
+    centred = (x - mean[:, None, None]) * mask
+    var = total(_rows(centred.square()).sum(0)) / n
+    scale = weight * torch.rsqrt(var + eps)
+    y = torch.addcmul(bias[:, None, None] * mask, centred, scale[:, None, None])
+    return y, mean, var
 
 
 def _rows(raster):

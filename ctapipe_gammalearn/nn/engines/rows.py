@@ -1,15 +1,15 @@
 """Tensors (N, C, n_cells): what the gather and the reference engine have in common."""
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from ..layers import Affine
+from .base import Engine
 
 __all__ = ["RowEngine"]
 
 
-class RowEngine(nn.Module):
+class RowEngine(Engine):
     """Base of engines that keep cells in rows, in row-major order of the lattice.
 
     Parameters
@@ -29,10 +29,6 @@ class RowEngine(nn.Module):
     def _table(self, name, values):
         """Keep an index table that moves with the module and is no part of its state."""
         self.register_buffer(name, torch.as_tensor(values.copy()), persistent=False)
-
-    def micro_batch(self, x, training):
-        """Images per chunk: all."""
-        return 0
 
     def enter(self, x):
         """(N, C, n_pixels) in model order to level-0 order."""
@@ -61,7 +57,3 @@ class RowEngine(nn.Module):
     def affine(self, scale, shift, level):
         """Map of the evaluation mode."""
         return Affine(scale[:, None], shift[:, None])
-
-    def freeze(self, backbone):
-        """Nothing to prepare beyond the folded norms."""
-        return backbone

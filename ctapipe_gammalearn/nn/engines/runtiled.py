@@ -1,10 +1,11 @@
-"""Run-tiled engine: the raster engine, with machine code for inference on a CPU in float32.
+"""Run-tiled engine: the raster engine, with machine code for work on a CPU in float32.
 
 The code (`ctapipe_gammalearn.nn.runtiled`) is generated for the camera, the architecture and
-the processor.  It handles one image at a time in a fixed order, so that an image's features
-do not depend on the other images or on the number of threads.  Everything else (training,
-GPUs, other precisions, tracing) is the raster engine's, as is inference where no code can be
-generated or the code does not pass its test.
+the processor.  In inference it handles one image at a time in a fixed order, so that an
+image's features do not depend on the other images or on the number of threads; in training
+(`cells`) there is a program for each layer and its gradients.  Everything else (GPUs, other
+precisions, tracing, gradients of the images) is the raster engine's, as is all where no code
+can be generated or the code does not pass its test.
 """
 
 import functools
@@ -15,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from .cells import CellEngine
+from .comparison import largest_deviation
 from .raster import RasterEngine
 
-__all__ = ["CompiledBackbone", "RunTiledEngine"]
+__all__ = ["CompiledBackbone", "CompiledTraining", "RunTiledEngine"]
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,10 @@ TOLERANCE = 5e-5
 class RunTiledEngine(RasterEngine):
     """Default engine; see `RasterEngine` for the parameters."""
 
+    def compiled(self):
+        """Code for training."""
+        return CompiledTraining()
+
     def freeze(self, backbone):
         """Raster form, and code for what it can do faster."""
         backbone = super().freeze(backbone)
@@ -35,10 +42,10 @@ class RunTiledEngine(RasterEngine):
         return backbone
 
 
-class CompiledBackbone:
-    """Code of one frozen backbone, made when it is needed first.
+class Compiled:
+    """Code of one backbone, made when it is needed first.
 
-    Copies share it: neither code nor weights change.
+    Copies of a backbone share it: neither its code nor what it holds ever changes.
     """
 
     def __init__(self):
@@ -48,6 +55,9 @@ class CompiledBackbone:
     def __deepcopy__(self, memo):
         return self
 
+    def __reduce__(self):
+        return type(self), ()
+
     def accepts(self, x, backbone):
         """Whether there is code for this input; compiles it if need be."""
         weight = backbone.cv0.weight
@@ -55,20 +65,45 @@ class CompiledBackbone:
         fits = _is_plain(x) and weight.dtype == x.dtype and x.shape[1:] == shape
         return fits and self._is_ready(backbone)
 
-    def __call__(self, x):
-        """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
-        return self._program(x)
-
     def _is_ready(self, backbone):
         """Whether there is code that passed its test."""
         with self._lock:
             if self._program is None and not self._failed:
                 try:
-                    self._program = make_program(backbone)
+                    self._program = self._make(backbone)
                 except Exception as error:  # whatever it is, the raster engine works
                     self._failed = True
                     _warn(" ".join(str(error).split())[:200])
             return not self._failed
+
+
+class CompiledBackbone(Compiled):
+    """Code of a frozen backbone, with its weights."""
+
+    def __call__(self, x, backbone):
+        """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
+        return self._program(x)
+
+    def _make(self, backbone):
+        """Tested program."""
+        return make_program(backbone)
+
+
+class CompiledTraining(Compiled):
+    """Code of the layers of any backbone of one architecture and camera."""
+
+    def accepts(self, x, backbone):
+        """As in inference, in training mode."""
+        plain = backbone.training and len(x) and backbone.cv0.weight.device.type == "cpu"
+        return plain and super().accepts(x, backbone)
+
+    def __call__(self, x, backbone):
+        """Features (N, C, n_cells) of images (N, num_channels, n_pixels)."""
+        return backbone.features(x, self._program)
+
+    def _make(self, backbone):
+        """Tested engine."""
+        return make_engine(backbone)
 
 
 @functools.cache
@@ -112,6 +147,27 @@ def make_program(backbone):
     if not (features - expected).abs().max() <= TOLERANCE * scale:  # also if NaN
         raise RuntimeError("the compiled code failed its test")
     return program
+
+
+def make_engine(backbone):
+    """Tested engine for the training of a backbone.
+
+    Raises
+    ------
+    ImportError
+        llvmlite is not there.
+    RuntimeError
+        It does not compile, or gives other gradients than the raster engine.
+    """
+    from ..runtiled import processor
+    from .programs import TrainingCode
+
+    raster = backbone.engine
+    code = TrainingCode(backbone, processor())
+    engine = CellEngine(raster, code)
+    if not largest_deviation(raster, engine, code) <= TOLERANCE:  # also if NaN
+        raise RuntimeError("the compiled code failed its test")
+    return engine
 
 
 class Program:

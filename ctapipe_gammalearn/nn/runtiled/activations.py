@@ -1,8 +1,9 @@
 """Activations on vectors of float32, accurate to about 2e-7."""
 
+from math import pi
 from typing import NamedTuple
 
-__all__ = ["Activation", "activate", "sigmoid"]
+__all__ = ["Activation", "activate", "derivative", "sigmoid"]
 
 #: Taylor-like polynomial of exp on |r| < ln 2 / 2 (Cephes expf), highest power first
 EXP = (
@@ -78,6 +79,32 @@ def activate(f, activation, x, w):
             half = f.binary("fmul", x, f.constant(0.5, w), w)
             u = f.binary("fmul", x, f.constant(0.5**0.5, w), w)
             return f.fma(half, error_function(f, u, w), half, w)
+    raise NotImplementedError(f"activation {activation.name}")
+
+
+def derivative(f, activation, x, w):
+    """σ'(x) of a vector of ``w`` lanes, with torch's choice at 0; arguments as `activate`."""
+    one, zero = f.constant(1, w), f.constant(0, w)
+    slope = f.constant(activation.slope, w)
+    match activation.name:
+        case "relu" | "leaky_relu":
+            return f.where_positive(x, one, slope, w)
+        case "elu":
+            growth = exponential(f, f.intrinsic("minnum", (x, zero), w), w)
+            return f.where_positive(x, one, f.binary("fmul", growth, slope, w), w)
+        case "silu":  # s + x s (1 - s)
+            s = sigmoid(f, x, w)
+            rest = f.binary("fmul", s, f.binary("fsub", one, s, w), w)
+            return f.fma(x, rest, s, w)
+        case "tanh":  # 1 - t²
+            t = activate(f, activation, x, w)
+            return f.fma(f.binary("fsub", zero, t, w), t, one, w)
+        case "gelu":  # Φ(x) + x φ(x)
+            u = f.binary("fmul", x, f.constant(0.5**0.5, w), w)
+            density = exponential(f, f.binary("fmul", f.binary("fsub", zero, u, w), u, w), w)
+            density = f.binary("fmul", density, f.constant((2 * pi) ** -0.5, w), w)
+            half = f.constant(0.5, w)
+            return f.fma(x, density, f.fma(error_function(f, u, w), half, half, w), w)
     raise NotImplementedError(f"activation {activation.name}")
 
 

@@ -47,6 +47,8 @@ class Tile:
     epilogue : str
         Key of `EPILOGUES`.
     activation : Activation
+    spacing : int
+        Pixels from one output to the next; those between are another tile's.
     """
 
     n_in: int
@@ -59,6 +61,7 @@ class Tile:
     vectors: int
     epilogue: str
     activation: Activation
+    spacing: int = 1
 
 
 def tile_function(name, tile):
@@ -121,7 +124,7 @@ def _epilogue(f, tile, channel, sums):
         )
     for n, value in enumerate(sums):
         i, j = divmod(n, nv)
-        place = i * tile.n_out + j * w
+        place = i * tile.spacing * tile.n_out + j * w
         if adds:
             value = f.binary("fadd", value, f.load(y, place, w), w)
         if adds or kind == "store":
@@ -164,7 +167,7 @@ def _dot(f, tile, channel, sums):
         f.store(f.binary("fadd", part, before, 1), "%t", i)
 
 
-def layer_function(name, pointers, table, n_tiles, kernels):
+def layer_function(name, pointers, table, n_tiles, kernels, arguments=STEP):
     """Step that runs the tile kernels of one convolution over the camera.
 
     Parameters
@@ -178,8 +181,10 @@ def layer_function(name, pointers, table, n_tiles, kernels):
     n_tiles : int
     kernels : dict of int to str
         Names of the kernels by number of pixels.
+    arguments : tuple of str
+        Of the step.
     """
-    f = Function(name, STEP)
+    f = Function(name, arguments)
     base = {key: f.at(*place) for key, place in pointers.items()}
     rows = f.at("%params", table)
     with f.loop(n_tiles) as tile:

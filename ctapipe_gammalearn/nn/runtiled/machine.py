@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...files import whole_file
 
-__all__ = ["Processor", "cache_folder", "machine_code", "processor"]
+__all__ = ["Processor", "cache_folder", "machine_code", "machine_codes", "processor"]
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ def processor():
     return Processor(name, features.flatten(), lanes, 24 if many else 12)
 
 
-#: code of this process by the hash of what it was made from
+#: engines of this process by the hash of what it was made from
 _codes = {}
 
 
 def machine_code(ir, host):
-    """The function ``run`` of a module: known already, read from the cache, or compiled.
+    """The function ``run`` of a module.
 
     Parameters
     ----------
@@ -74,7 +74,30 @@ def machine_code(ir, host):
     -------
     callable
         ``run(n, images, results, workspace, parameters)``: a number and four addresses.
-        Releases the interpreter lock.
+
+    Raises
+    ------
+    ImportError, RuntimeError
+        As `machine_codes`.
+    """
+    return machine_codes(ir, host, ["run"], 4)["run"]
+
+
+def machine_codes(ir, host, names, n_addresses):
+    """Functions of a module: known already, read from the cache, or compiled.
+
+    Parameters
+    ----------
+    ir : str
+    host : Processor
+    names : iterable of str
+    n_addresses : int
+        Arguments of each function behind the first, which is an integer.
+
+    Returns
+    -------
+    dict of str to callable
+        They release the interpreter lock.
 
     Raises
     ------
@@ -87,14 +110,18 @@ def machine_code(ir, host):
     target = target.create_target_machine(cpu=host.name, features=host.features, opt=3)
     version = ".".join(map(str, llvm.llvm_version_info))
     key = "\n".join([version, target.triple, host.name, host.features, ir])
-    name = hashlib.sha256(key.encode()).hexdigest()
-    if name not in _codes:
-        _codes[name] = _load(name, ir, target)
-    return _codes[name]
+    key = hashlib.sha256(key.encode()).hexdigest()
+    if key not in _codes:
+        _codes[key] = _load(key, ir, target)
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_int64, *[ctypes.c_void_p] * n_addresses)
+    functions = {name: kind(_codes[key].get_function_address(name)) for name in names}
+    for function in functions.values():
+        function.owner = _codes[key]  # the code lives as long as the engine
+    return functions
 
 
 def _load(name, ir, target):
-    """Executable code from the cache, or from the text of a module."""
+    """Engine that holds executable code, from the cache or from the text of a module."""
     import llvmlite.binding as llvm
 
     code = _read(name)
@@ -106,10 +133,7 @@ def _load(name, ir, target):
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    pointers = [ctypes.c_void_p] * 4
-    run = ctypes.CFUNCTYPE(None, ctypes.c_int64, *pointers)(engine.get_function_address("run"))
-    run.owner = engine  # the code lives as long as the engine
-    return run
+    return engine
 
 
 def cache_folder():

@@ -11,7 +11,7 @@ import numpy as np
 from . import kernels, passes
 from .activations import Activation
 
-__all__ = ["Plan", "filled"]
+__all__ = ["Plan", "filled", "tile_table"]
 
 #: floats; buffers begin at cache lines
 LINE = 16
@@ -108,22 +108,42 @@ class Plan:
         """
         (fine, coarse), (weight, bias) = rasters, conv
         n_in = weight.shape[1] if epilogue == "enter" else self.padded(weight.shape[1])
-        tile = self._tile(weight.shape[0], n_in, fine, stride, epilogue)
-        longest = max(1, self.host.accumulators // tile.vectors)
-        tiles = coarse.tiles(longest)
-        taps = [[n_in * offset, n_in * n] for offset, n in fine.tap_groups()]
+        tile = self.tile(weight.shape[0], n_in, fine, stride, epilogue)
         constants = {"weight": _packed(weight, tile)}
         for key, array in zip(("bias", "scale", "shift"), (bias, *maps), strict=True):
             constants[key] = filled(array, tile.n_out)
         pointers = {key: ("%ws", buffers[key]) for key in ("in", "t", "y")}
         pointers |= {key: ("%params", self.keep(a)) for key, a in constants.items()}
-        pointers["taps"] = "%params", self.keep(taps, np.int32)
-        table = _tile_table(tiles, rasters, stride, tile)
-        kernel = {n: self._kernel(replace(tile, pixels=n)) for n in sorted({n for _, n in tiles})}
-        offset = self.keep(table, np.int32)
-        self.step(kernels.layer_function, pointers, offset, len(tiles), kernel)
+        table = tile_table(coarse.tiles(self.longest(tile)), rasters, tile)
+        layer = self.layer(tile, fine.tap_groups(), table, pointers)
+        self.step(kernels.layer_function, *layer)
 
-    def _tile(self, n_out, n_in, raster, stride, epilogue):
+    def longest(self, tile):
+        """Pixels whose sums fit into the registers."""
+        return max(1, self.host.accumulators // tile.vectors)
+
+    def layer(self, tile, groups, table, pointers):
+        """Arguments of `kernels.layer_function`: a convolution over the camera.
+
+        Parameters
+        ----------
+        tile : Tile
+            Of any length.
+        groups : list of (int, int)
+            Taps that follow each other, in cells.
+        table : ndarray, shape (n_tiles, 4)
+            (pixels, input, output, residual) of each tile, the last three in floats.
+        pointers : dict of str to (str, int)
+            Arguments of a kernel but its table of taps.
+        """
+        taps = [[tile.n_in * offset, tile.n_in * n] for offset, n in groups]
+        pointers = pointers | {"taps": ("%params", self.keep(taps, np.int32))}
+        kernel = {
+            int(n): self._kernel(replace(tile, pixels=int(n))) for n in np.unique(table[:, 0])
+        }
+        return pointers, self.keep(table, np.int32), len(table), kernel
+
+    def tile(self, n_out, n_in, raster, stride, epilogue):
         """Description of the tiles of a convolution, without their length."""
         w, padded = self.width(n_out), self.padded(n_out)
         nv = next(n for n in (2, 3, 1) if padded // w % n == 0)
@@ -157,10 +177,10 @@ def _packed(weight, tile):
     return full.reshape(-1, block, tile.n_in, tile.n_taps).transpose(0, 3, 2, 1)
 
 
-def _tile_table(tiles, rasters, stride, tile):
+def tile_table(tiles, rasters, tile):
     """(pixels, input, output, residual) of each tile, the last three in floats."""
     fine, coarse = rasters
     start, n = np.array(tiles).T
-    centre = fine.addresses(stride * coarse.row[start], stride * coarse.column[start])
+    centre = fine.addresses(tile.stride * coarse.row[start], tile.stride * coarse.column[start])
     target = coarse.pixels[start] * (1 if tile.epilogue == "dot" else tile.n_out)
     return np.stack([n, centre * tile.n_in, target, start * tile.n_out], 1)

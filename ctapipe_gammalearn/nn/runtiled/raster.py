@@ -77,15 +77,21 @@ class Raster:
                 groups.append([offset, 1])
         return groups
 
-    def tiles(self, longest):
+    def tiles(self, longest, split=False):
         """Pieces of nearly equal length of each run of pixels without gap.
+
+        Parameters
+        ----------
+        longest : int
+        split : bool or ndarray, shape (n_pixels - 1,)
+            Whether a run ends between a pixel and the next in any case.
 
         Returns
         -------
         list of (int, int)
             Number of the first pixel, and how many; at most ``longest``.
         """
-        new = (np.diff(self.row) != 0) | (np.diff(self.column) != 1)
+        new = (np.diff(self.row) != 0) | (np.diff(self.column) != 1) | split
         edges = [0, *(np.flatnonzero(new) + 1).tolist(), self.n_pixels]
         tiles = []
         for start, stop in pairwise(edges):

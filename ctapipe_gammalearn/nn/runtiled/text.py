@@ -126,6 +126,12 @@ class Function:
         """Sum a · b + c, fused where the processor can (llvm.fma would call libm elsewhere)."""
         return self.intrinsic("fmuladd", (a, b, c), w)
 
+    def where_positive(self, x, a, b, w):
+        """``a`` in lanes where x > 0, otherwise ``b``."""
+        kind, flags = vector(w), f"<{w} x i1>" if w > 1 else "i1"
+        positive = self.value(f"fcmp ogt {kind} {x}, {self.constant(0, w)}")
+        return self.value(f"select {flags} {positive}, {kind} {a}, {kind} {b}")
+
     def total(self, vectors, w):
         """Pairwise sum of vectors."""
         while len(vectors) > 1:
