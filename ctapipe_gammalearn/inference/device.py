@@ -7,8 +7,10 @@ import torch
 
 from ..exceptions import DeviceError
 
-__all__ = ["is_out_of_memory", "number_of_threads", "resolve_device"]
+__all__ = ["is_out_of_memory", "number_of_threads", "resolve_device", "without_tf32"]
 
+#: in errors of torch that have no class of their own: on a CPU, and for pinned memory
+NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory")
 PRECISIONS = ("float32", "float64", "bfloat16", "float16")
 
 
@@ -23,6 +25,7 @@ def resolve_device(name="auto"):
     Returns
     -------
     torch.device
+        With its number, if it is a GPU.
 
     Raises
     ------
@@ -33,19 +36,26 @@ def resolve_device(name="auto"):
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", str(name)):
         raise DeviceError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:n")
-    device = torch.device(name)
     try:
-        torch.zeros(1, device=device)
+        return torch.zeros(1, device=torch.device(name)).device
     except (RuntimeError, AssertionError):
         raise DeviceError(
             f"device {name} is not available on this machine; use device=auto or device=cpu"
         ) from None
-    return device
 
 
 def is_out_of_memory(error):
-    """Whether a RuntimeError of torch means that the batch is too large."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether a RuntimeError of torch, or one before it, means that the batch is too large.
+
+    A CUDA graph whose recording ran out of memory fails again when the recording is ended.
+    """
+    while error is not None:
+        if isinstance(error, torch.cuda.OutOfMemoryError):
+            return True
+        if any(text in str(error) for text in NO_MEMORY):
+            return True
+        error = error.__context__
+    return False
 
 
 @contextlib.contextmanager
@@ -59,3 +69,16 @@ def number_of_threads(n):
     finally:
         if n is not None:
             torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def without_tf32():
+    """Convolutions and products of float32 matrices with all digits, then as before."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        matmul.allow_tf32 = before

@@ -1,0 +1,183 @@
+"""Batches on a GPU: pinned buffers, asynchronous copies, CUDA graphs.
+
+While the device works on one batch, the host prepares the next.  Copies and work of all
+batches stand in one queue (a stream), so that the device keeps their order.  The host waits at
+two places: before it writes into a buffer that may still be in use, and before it reads results.
+
+Hundreds of kernels, each launched from Python, take longer than a small batch.  They are
+recorded once per number of rows and then launched as one (Gray 2019, "Getting started with CUDA
+graphs").  A graph knows addresses, not tensors: inputs and outputs stay where they are.
+"""
+
+import logging
+import threading
+from collections import deque
+
+import torch
+
+from .device import is_out_of_memory
+
+__all__ = ["GraphRunner"]
+
+log = logging.getLogger(__name__)
+
+#: batches that the device has or that wait to be collected
+SLOTS = 2
+#: passes before a graph is recorded: they make handles, workspaces and masks that outlive it
+WARM_UP = 2
+#: torch records one graph at a time in a process
+_recording = threading.Lock()
+
+
+class GraphRunner:
+    """Run a function of batches on one GPU; threads that share it take turns.
+
+    If a graph cannot be recorded, there is one warning and the kernels are launched one by one
+    from then on.
+
+    Parameters
+    ----------
+    forward : callable
+        From a tensor (n, n_channels, n_pixels), float32, to a dict of tensors with n rows, all on
+        the device.  Must not need values on the host.
+    device : torch.device
+    """
+
+    def __init__(self, forward, device):
+        self._forward, self._device = forward, device
+        self._lock = threading.Lock()
+        self._stream = torch.cuda.Stream(device)
+        self._stream.wait_stream(torch.cuda.current_stream(device))  # weights are on their way
+        self._records = True
+        self._buffers = None
+
+    def __call__(self, batches, size):
+        """Run all batches.
+
+        Parameters
+        ----------
+        batches : iterable of (ndarray, ndarray)
+            Input (n, n_channels, n_pixels), float32, n <= size, and something that belongs to it.
+            One is taken while the device works on those before it.
+        size : int
+            Largest number of rows.  Memory for so many is kept until another size comes.
+
+        Yields
+        ------
+        outputs : dict of str to Tensor
+            With n rows, on the CPU, in the order of the batches.
+        usable : ndarray
+            As given.
+
+        Raises
+        ------
+        RuntimeError
+            Of torch; all memory was given back.
+        """
+        with self._lock, torch.cuda.device(self._device), torch.cuda.stream(self._stream):
+            try:
+                yield from self._pipeline(batches, size)
+            except RuntimeError:
+                self._stream.synchronize()
+                self._buffers = None
+                raise
+
+    def _pipeline(self, batches, size):
+        """Start each batch as soon as there is a free slot."""
+        waiting = deque()
+        for number, (x, usable) in enumerate(batches):
+            if len(waiting) == SLOTS:
+                yield waiting.popleft().result()
+            if self._buffers is None or self._buffers.x.shape != (size, *x.shape[1:]):
+                self._buffers = None  # free the old ones first
+                self._buffers = _Buffers(size, x.shape[1:], self._device)
+            slot = self._buffers.slots[number % SLOTS]
+            waiting.append(self._start(slot, x, usable))
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _start(self, slot, x, usable):
+        """Queue copy, network and copy back of one batch."""
+        n = len(x)
+        slot.put(x, usable)
+        self._buffers.x[:n].copy_(slot.x[:n], non_blocking=True)
+        slot.get(self._outputs(n))
+        slot.done.record(self._stream)
+        return slot
+
+    def _outputs(self, n):
+        """Queue the network; its outputs, n rows or more."""
+        buffers = self._buffers
+        # a power of two: few graphs, and at most half of the rows are for nothing
+        rows = min(len(buffers.x), 1 << max(n - 1, 0).bit_length())
+        if self._records and rows not in buffers.graphs:
+            self._record(buffers, rows)
+        if not self._records:
+            return self._forward(buffers.x[:n])
+        graph, outputs = buffers.graphs[rows]
+        graph.replay()
+        return outputs
+
+    def _record(self, buffers, rows):
+        """Add the graph for a number of rows."""
+        x, graph = buffers.x[:rows], torch.cuda.CUDAGraph()
+        with _recording:
+            for _ in range(WARM_UP):
+                self._forward(x)
+            try:
+                # thread_local: other threads may use the device meanwhile.  Graphs can share one
+                # pool because they run one after the other and outputs are copied at once.
+                with torch.cuda.graph(
+                    graph,
+                    pool=buffers.pool,
+                    stream=self._stream,
+                    capture_error_mode="thread_local",
+                ):
+                    outputs = self._forward(x)
+            except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
+                self._records = False
+                buffers.graphs.clear()
+                reason = " ".join(str(error).split())[:200]
+                log.warning("no CUDA graph on %s, slower: %s", self._device, reason)
+            else:
+                buffers.graphs[rows] = graph, outputs
+
+
+class _Buffers:
+    """Memory for batches of up to ``size`` rows."""
+
+    def __init__(self, size, shape, device):
+        self.x = torch.zeros(size, *shape, device=device)
+        self.slots = [_Slot(size, shape) for _ in range(SLOTS)]
+        self.pool, self.graphs = torch.cuda.graph_pool_handle(), {}
+
+
+class _Slot:
+    """Pinned memory of one batch, which the device reads and writes by itself."""
+
+    def __init__(self, size, shape):
+        self.x = torch.empty(size, *shape, pin_memory=True)
+        self.outputs = {}
+        # blocking: other threads of the process get the core meanwhile
+        self.done = torch.cuda.Event(blocking=True)
+
+    def put(self, x, usable):
+        """Take a batch; a call that was interrupted may have left the slot in use."""
+        self.done.synchronize()
+        self.x[: len(x)].copy_(torch.as_tensor(x))
+        self.n, self.usable = len(x), usable
+
+    def get(self, outputs):
+        """Queue the copy of outputs from the device."""
+        for name, values in outputs.items():
+            if name not in self.outputs:
+                shape = len(self.x), *values.shape[1:]
+                self.outputs[name] = torch.empty(shape, dtype=values.dtype, pin_memory=True)
+            self.outputs[name][: self.n].copy_(values[: self.n], non_blocking=True)
+
+    def result(self):
+        """Outputs, copied so that the slot is free, and what came with the batch."""
+        self.done.synchronize()
+        return {name: v[: self.n].clone() for name, v in self.outputs.items()}, self.usable

@@ -1,0 +1,51 @@
+"""What the device computes of a batch: network, mean over rotations, decoding."""
+
+import contextlib
+
+import torch
+
+from .device import without_tf32
+from .likelihood import average_rotations, decoded_tensors
+
+__all__ = ["forward", "run_eagerly"]
+
+
+def forward(network, turns, dtype, reduced, x):
+    """Decoded outputs of a batch; nothing in between is needed on the host.
+
+    Parameters
+    ----------
+    network : GammaPhysNet
+        Frozen.
+    turns : list of (Tensor or slice)
+        Pixel orders of the turned images, by equal steps.
+    dtype : torch.dtype
+        Of the input.
+    reduced : torch.dtype or None
+        Of convolutions and shared layers, if not the same.
+    x : Tensor, shape (n, n_channels, n_pixels), float32
+        On the device of the network.
+
+    Returns
+    -------
+    dict of str to Tensor, float64, n rows each
+        Fields of `Decoded`.
+    """
+    x = x.to(dtype)
+    with contextlib.ExitStack() as stack:
+        if reduced is not None:
+            # the cache would keep tensors of a CUDA graph, and weights need no conversion
+            cast = torch.autocast(x.device.type, reduced, cache_enabled=False)
+            stack.enter_context(cast)
+        if x.is_cuda:
+            stack.enter_context(without_tf32())
+        outputs = [network(x[..., turn]) for turn in turns]
+    raw = [{task: values.double() for task, values in out.items()} for out in outputs]
+    return decoded_tensors(average_rotations(raw))
+
+
+def run_eagerly(function, device, batches, _size):
+    """One batch after the other: see `ctapipe_gammalearn.inference.cuda.GraphRunner`."""
+    for x, usable in batches:
+        outputs = function(torch.as_tensor(x).to(device))
+        yield {name: values.cpu() for name, values in outputs.items()}, usable
