@@ -1,8 +1,8 @@
 """Batches on a GPU: pinned buffers, asynchronous copies, CUDA graphs.
 
 While the device works on one batch, the host prepares the next.  Copies and work of all
-batches stand in one queue (a stream), so that the device keeps their order.  The host waits at
-two places: before it writes into a buffer that may still be in use, and before it reads results.
+batches stand in one queue (a stream), so that the device keeps their order.  The host waits only
+before it reads results; their buffers are used again after that.
 
 Hundreds of kernels, each launched from Python, take longer than a small batch.  They are
 recorded once per number of rows and then launched as one (Gray 2019, "Getting started with CUDA
@@ -60,7 +60,7 @@ class GraphRunner:
             Input (n, n_channels, n_pixels), float32, n <= size, and something that belongs to it.
             One is taken while the device works on those before it.
         size : int
-            Largest number of rows.  Memory for so many is kept until another size comes.
+            Largest number of rows that the device gets at once.
 
         Yields
         ------
@@ -78,8 +78,7 @@ class GraphRunner:
             try:
                 yield from self._pipeline(batches, size)
             except RuntimeError:
-                self._stream.synchronize()
-                self._buffers = None
+                self._release()
                 raise
 
     def _pipeline(self, batches, size):
@@ -88,32 +87,37 @@ class GraphRunner:
         for number, (x, usable) in enumerate(batches):
             if len(waiting) == SLOTS:
                 yield waiting.popleft().result()
-            if self._buffers is None or self._buffers.x.shape != (size, *x.shape[1:]):
-                self._buffers = None  # free the old ones first
-                self._buffers = _Buffers(size, x.shape[1:], self._device)
+            # a power of two: few graphs, and less than half of the rows are for nothing
+            rows = min(size, 1 << max(len(x) - 1, 0).bit_length())
+            if self._buffers is None or rows > len(self._buffers.x):
+                self._release()
+                self._buffers = _Buffers((rows, *x.shape[1:]), self._device)
             slot = self._buffers.slots[number % SLOTS]
-            waiting.append(self._start(slot, x, usable))
+            waiting.append(self._start(slot, x, usable, rows))
         while waiting:
             yield waiting.popleft().result()
 
-    def _start(self, slot, x, usable):
+    def _release(self):
+        """Give all memory back, once the device needs it no more."""
+        buffers, self._buffers = self._buffers, None
+        self._stream.synchronize()
+        del buffers
+
+    def _start(self, slot, x, usable, rows):
         """Queue copy, network and copy back of one batch."""
-        n = len(x)
         slot.put(x, usable)
-        self._buffers.x[:n].copy_(slot.x[:n], non_blocking=True)
-        slot.get(self._outputs(n))
+        self._buffers.x[: len(x)].copy_(slot.x[: len(x)], non_blocking=True)
+        slot.get(self._outputs(rows))
         slot.done.record(self._stream)
         return slot
 
-    def _outputs(self, n):
-        """Queue the network; its outputs, n rows or more."""
+    def _outputs(self, rows):
+        """Queue the network for the first rows; what it gives."""
         buffers = self._buffers
-        # a power of two: few graphs, and at most half of the rows are for nothing
-        rows = min(len(buffers.x), 1 << max(n - 1, 0).bit_length())
         if self._records and rows not in buffers.graphs:
             self._record(buffers, rows)
         if not self._records:
-            return self._forward(buffers.x[:n])
+            return self._forward(buffers.x[:rows])
         graph, outputs = buffers.graphs[rows]
         graph.replay()
         return outputs
@@ -146,26 +150,28 @@ class GraphRunner:
 
 
 class _Buffers:
-    """Memory for batches of up to ``size`` rows."""
+    """Memory for batches of up to shape[0] rows, and the graphs that use it."""
 
-    def __init__(self, size, shape, device):
-        self.x = torch.zeros(size, *shape, device=device)
-        self.slots = [_Slot(size, shape) for _ in range(SLOTS)]
+    def __init__(self, shape, device):
+        self.x = torch.zeros(shape, device=device)
+        self.slots = [_Slot(shape) for _ in range(SLOTS)]
         self.pool, self.graphs = torch.cuda.graph_pool_handle(), {}
 
 
 class _Slot:
     """Pinned memory of one batch, which the device reads and writes by itself."""
 
-    def __init__(self, size, shape):
-        self.x = torch.empty(size, *shape, pin_memory=True)
+    def __init__(self, shape):
+        self.x = torch.empty(shape, pin_memory=True)
         self.outputs = {}
         # blocking: other threads of the process get the core meanwhile
         self.done = torch.cuda.Event(blocking=True)
 
     def put(self, x, usable):
-        """Take a batch; a call that was interrupted may have left the slot in use."""
-        self.done.synchronize()
+        """Take a batch.
+
+        What an interrupted call left in the queue reads it, too, but nobody reads the result.
+        """
         self.x[: len(x)].copy_(torch.as_tensor(x))
         self.n, self.usable = len(x), usable
 
