@@ -7,7 +7,7 @@ import torch
 
 from ..exceptions import DeviceError
 
-__all__ = ["is_out_of_memory", "number_of_threads", "resolve_device", "without_tf32"]
+__all__ = ["is_out_of_memory", "number_of_threads", "resolve_device"]
 
 #: in errors of torch that have no class of their own: on a CPU, and for pinned memory
 NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory")
@@ -69,16 +69,3 @@ def number_of_threads(n):
     finally:
         if n is not None:
             torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def without_tf32():
-    """Convolutions and products of float32 matrices with all digits, then as before."""
-    matmul = torch.backends.cuda.matmul
-    before = matmul.allow_tf32
-    matmul.allow_tf32 = False
-    try:
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        matmul.allow_tf32 = before

@@ -4,7 +4,6 @@ import contextlib
 
 import torch
 
-from .device import without_tf32
 from .likelihood import average_rotations, decoded_tensors
 
 __all__ = ["forward", "run_eagerly"]
@@ -38,7 +37,8 @@ def forward(network, turns, dtype, reduced, x):
             cast = torch.autocast(x.device.type, reduced, cache_enabled=False)
             stack.enter_context(cast)
         if x.is_cuda:
-            stack.enter_context(without_tf32())
+            # unlike for matrices, TF32 is torch's default for convolutions
+            stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
         outputs = [network(x[..., turn]) for turn in turns]
     raw = [{task: values.double() for task, values in out.items()} for out in outputs]
     return decoded_tensors(average_rotations(raw))
