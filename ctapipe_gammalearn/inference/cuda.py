@@ -87,8 +87,9 @@ class GraphRunner:
         for number, (x, usable) in enumerate(batches):
             if len(waiting) == SLOTS:
                 yield waiting.popleft().result()
-            # a power of two: few graphs, and less than half of the rows are for nothing
-            rows = min(size, 1 << max(len(x) - 1, 0).bit_length())
+            rows = len(x)
+            if self._records:  # a power of two: few graphs, less than half of the rows for nothing
+                rows = min(size, 1 << max(rows - 1, 0).bit_length())
             if self._buffers is None or rows > len(self._buffers.x):
                 self._release()
                 self._buffers = _Buffers((rows, *x.shape[1:]), self._device)
@@ -129,15 +130,7 @@ class GraphRunner:
             for _ in range(WARM_UP):
                 self._forward(x)
             try:
-                # thread_local: other threads may use the device meanwhile.  Graphs can share one
-                # pool because they run one after the other and outputs are copied at once.
-                with torch.cuda.graph(
-                    graph,
-                    pool=buffers.pool,
-                    stream=self._stream,
-                    capture_error_mode="thread_local",
-                ):
-                    outputs = self._forward(x)
+                outputs = self._recorded(graph, buffers.pool, x)
             except RuntimeError as error:
                 if is_out_of_memory(error):
                     raise
@@ -147,6 +140,16 @@ class GraphRunner:
                 log.warning("no CUDA graph on %s, slower: %s", self._device, reason)
             else:
                 buffers.graphs[rows] = graph, outputs
+
+    def _recorded(self, graph, pool, x):
+        """Where a graph will put its outputs."""
+        # Graphs can share a pool, as one runs after the other and outputs are copied at once.
+        # thread_local: other threads may use the device meanwhile.
+        options = {"pool": pool, "stream": self._stream, "capture_error_mode": "thread_local"}
+        recording = torch.cuda.graph(graph, **options)
+        # what torch keeps for later recordings of others must not become inference tensors
+        with torch.inference_mode(False), recording, torch.inference_mode():
+            return self._forward(x)
 
 
 class _Buffers:

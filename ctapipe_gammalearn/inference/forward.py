@@ -28,7 +28,7 @@ def forward(network, turns, dtype, reduced, x):
     Returns
     -------
     dict of str to Tensor, float64, n rows each
-        Fields of `Decoded`.
+        Fields of `Decoded`; each can be copied at once.
     """
     x = x.to(dtype)
     with contextlib.ExitStack() as stack:
@@ -41,7 +41,8 @@ def forward(network, turns, dtype, reduced, x):
             stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
         outputs = [network(x[..., turn]) for turn in turns]
     raw = [{task: values.double() for task, values in out.items()} for out in outputs]
-    return decoded_tensors(average_rotations(raw))
+    decoded = decoded_tensors(average_rotations(raw))
+    return {name: values.contiguous() for name, values in decoded.items()}
 
 
 def run_eagerly(function, device, batches, _size):

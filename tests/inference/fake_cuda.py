@@ -99,14 +99,15 @@ class Graph:
 def record(graph, *, pool, stream, capture_error_mode):
     """Stands for ``torch.cuda.graph``."""
     assert capture_error_mode == "thread_local"
-    assert torch.is_inference_mode_enabled()
+    assert not torch.is_inference_mode_enabled()
     assert stream is Stream.current
     stream.synchronize()
     with Recording() as graph.recording:
         yield
     Graph.n_recorded += 1
-    for _, _, _, result in graph.recording.calls:
-        for tensor in tensors(result):
+    own = [t for *_, result in graph.recording.calls for t in tensors(result)]
+    with torch.inference_mode():
+        for tensor in own:
             if memory(tensor) not in graph.recording.outside and tensor.is_floating_point():
                 tensor.fill_(torch.nan)
 

@@ -145,13 +145,13 @@ def test_preparation_comes_before_waiting(monkeypatch, model, images):
     assert all(n > 0 for n in undone[1:])
 
 
+make_buffers = cuda._Buffers.__init__
+
+
 def shared_slot(buffers, *args):
     """Two batches in the same memory."""
-    original(buffers, *args)
+    make_buffers(buffers, *args)
     buffers.slots = buffers.slots[:1] * cuda.SLOTS
-
-
-original = cuda._Buffers.__init__
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ original = cuda._Buffers.__init__
 def test_stand_in_notices_mistakes(monkeypatch, model, images, where, name, mistake):
     fake_cuda.install(monkeypatch)
     monkeypatch.setattr(where, name, mistake)
-    with Device():
+    with Device(), np.errstate(all="ignore"):
         prediction = on_device(model, batch_size=4).predict(*images)
     assert not np.array_equal(prediction.energy, one_by_one(model, *images, 4)["energy"])
 
@@ -254,9 +254,11 @@ def test_without_graphs_there_is_one_warning(device, monkeypatch, caplog, model,
 
     monkeypatch.setattr(torch.cuda, "graph", Failing)
     predictor = on_device(model, batch_size=8)
+    expected = vars(Predictor(model, device="cpu", engine="raster", batch_size=8).predict(*images))
+    expected = {name: values for name, values in expected.items() if values is not None}
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            assert_equal(predictor.predict(*images), one_by_one(model, *images, 8))
+            assert_equal(predictor.predict(*images), expected)
     assert [r.getMessage() for r in caplog.records] == [
         "no CUDA graph on cpu, slower: operation not permitted when stream is capturing"
     ]
@@ -315,19 +317,20 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
 @on_a_gpu
-@pytest.mark.parametrize("size", [5, 16])
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    ("precision", "size"),  # fewer digits: the same numbers of rows, so that nothing differs
+    [("float32", 5), ("float32", 16), ("float64", 5), ("bfloat16", 16), ("float16", 16)],
+)
 def test_graph_and_eager_agree_on_a_gpu(model, images, precision, size):
     predictor = Predictor(model, device="cuda", precision=precision, batch_size=size)
-    ours = [predictor.predict(*images) for _ in range(2)]
+    ours = [predictor.predict(*images[:, :n]) for n in (8, 13 if size == 5 else 4, 8)]
     assert predictor._run._records
     predictor._run = partial(run_eagerly, predictor._forward, predictor.device)
-    eager = predictor.predict(*images)
-    tolerance = 1e-5 if precision.startswith("float") and precision != "float16" else 1e-2
     for prediction in ours:
+        eager = predictor.predict(*images[:, : len(prediction)])
         np.testing.assert_array_equal(prediction.is_valid, eager.is_valid)
-        np.testing.assert_allclose(prediction.energy, eager.energy, rtol=tolerance)
-        np.testing.assert_allclose(prediction.direction, eager.direction, atol=10 * tolerance)
+        np.testing.assert_allclose(prediction.energy, eager.energy, rtol=1e-4)
+        np.testing.assert_allclose(prediction.direction, eager.direction, atol=1e-3)
 
 
 @pytest.fixture(scope="module")
