@@ -1,6 +1,7 @@
 """Speed and memory of ctapipe-gammalearn-apply.
 
-    python benchmarks/bench_apply.py events.dl1.h5 [--model m] [--events n] [--memory n …]
+    python benchmarks/bench_apply.py events.dl1.h5 [--model m] [--device cpu] [--events n]
+        [--memory n …]
 
 The input is repeated until it has as many events as asked for.  Every number comes from a
 fresh process, in wall time from the first event to the end of the file, verification included;
@@ -49,29 +50,29 @@ def replicate(source, target, n_events):
 
 def settings(model, **network):
     """Settings of `apply_file`."""
-    config = {NETWORK: {"model_path": str(model), "device": "cpu", **network}}
+    config = {NETWORK: {"model_path": str(model), **network}}
     return {"config": config, "copy": {"dl1_images": False, "true_images": False}}
 
 
-def apply(path, model, folder, chunk_size=512, **network):
+def apply(path, model, folder, device, chunk_size=512, **network):
     """Apply to a file; images, seconds, peak memory (MB)."""
     from ctapipe_gammalearn.tools.apply_job import apply_file
 
-    options = settings(model, **network) | {"chunk_size": chunk_size}
+    options = settings(model, device=device, **network) | {"chunk_size": chunk_size}
     done = apply_file(str(path), f"{folder}/apply.h5", options)
     Path(f"{folder}/apply.h5").unlink()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     return done["images"], done["seconds"], peak
 
 
-def process(path, model, folder):
+def process(path, model, folder, device):
     """Run ctapipe-process; None, seconds from its start to its end."""
     from ctapipe.core import run_tool
     from ctapipe.tools.process import ProcessorTool
 
     argv = [f"--input={path}", f"--output={folder}/process.h5", f"--provenance-log={folder}/log",
             "--overwrite", "--write-showers", "--quiet", f"--reconstructor={NETWORK}",
-            f"--{NETWORK}.model_path={model}", f"--{NETWORK}.device=cpu"]  # fmt: skip
+            f"--{NETWORK}.model_path={model}", f"--{NETWORK}.device={device}"]  # fmt: skip
     start = time.perf_counter()
     run_tool(ProcessorTool(), argv, raises=True)
     return None, time.perf_counter() - start, None
@@ -89,7 +90,7 @@ def read(path, *_):
         return n, time.perf_counter() - start, None
 
 
-def infer(path, model, *_):
+def infer(path, model, _, device):
     """Give the images that pass the quality query to the network, from memory."""
     from ctapipe.io import HDF5EventSource
 
@@ -99,7 +100,7 @@ def infer(path, model, *_):
 
     with HDF5EventSource(path) as source:
         network = GammaPhysNetReconstructor(
-            source.subarray, model_path=[("type", "*", str(model))], device="cpu"
+            source.subarray, model_path=[("type", "*", str(model))], device=device
         )
         reader = Dl1Reader(source.file_, source.subarray.tel_ids)
         images = [i for e, _ in complete_windows(reader, network) for i in e.images]
@@ -137,23 +138,23 @@ def small_model(path, folder):
     return f"{folder}/small.safetensors"
 
 
-def speed(source, model, n_events, folder):
+def speed(source, model, n_events, folder, device):
     """Print rates."""
     path = replicate(source, f"{folder}/events.h5", n_events)
-    fresh(apply, path, model, folder)  # files and programs into the caches of the system
-    n, seconds, _ = fresh(apply, path, model, folder)
-    print(f"{n} images of {n_events} events\n  apply: {n / seconds:.0f} images/s")
-    times = {f.__name__: fresh(f, path, model, folder)[1] for f in (process, read, infer)}
+    fresh(apply, path, model, folder, device)  # files and programs into the caches of the system
+    n, seconds, _ = fresh(apply, path, model, folder, device)
+    print(f"{n} images of {n_events} events, {device}\n  apply: {n / seconds:.0f} images/s")
+    times = {f.__name__: fresh(f, path, model, folder, device)[1] for f in (process, read, infer)}
     print(f"  ctapipe-process: {n / times['process']:.0f} images/s,"
           f" apply is {times['process'] / seconds:.2f} times as fast")  # fmt: skip
     print(f"  reading alone: {n / times['read']:.0f}, network alone: {n / times['infer']:.0f}"
           f" images/s; apply takes {seconds / max(times['read'], times['infer']):.2f} of the"
           " slower one's time")  # fmt: skip
     for size in (64, 2048):
-        n, seconds, peak = fresh(apply, path, model, folder, chunk_size=size)
+        n, seconds, peak = fresh(apply, path, model, folder, device, chunk_size=size)
         print(f"  portions of {size} images: {n / seconds:.0f} images/s, peak {peak:.0f} MB")
     for size in (8, 128):
-        n, seconds, _ = fresh(apply, path, model, folder, batch_size=size)
+        n, seconds, _ = fresh(apply, path, model, folder, device, batch_size=size)
         print(f"  batches of {size} images: {n / seconds:.0f} images/s")
 
 
@@ -162,6 +163,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("input", type=Path)
     parser.add_argument("--model", type=Path, default=RESOURCES / "lst_patch.safetensors")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--events", type=int, default=2000)
     parser.add_argument("--memory", type=int, nargs="*", default=[10_000, 100_000])
     options = parser.parse_args()
@@ -169,10 +171,12 @@ def main():
     print_conditions("ctapipe-gammalearn-apply")
     with tempfile.TemporaryDirectory() as folder:
         if options.events:
-            speed(options.input, options.model.resolve(), options.events, folder)
+            model = options.model.resolve()
+            speed(options.input, model, options.events, folder, options.device)
         for n_events in options.memory:
             path = replicate(options.input, f"{folder}/{n_events}.h5", n_events)
-            n, seconds, peak = fresh(apply, path, small_model(path, folder), folder)
+            model = small_model(path, folder)
+            n, seconds, peak = fresh(apply, path, model, folder, options.device)
             print(f"  {n} images: peak {peak:.0f} MB, {n / seconds:.0f} images/s (small network)")
             Path(path).unlink()
 

@@ -1,9 +1,9 @@
-"""What bfloat16 and float16 change, and how fast the exported ONNX file is; on a CPU.
+"""What bfloat16, float16 and a GPU change, and how fast the exported ONNX file is on a CPU.
 
-    python benchmarks/bench_precision.py [--rounds 3] [--onnx model.onnx]
+    python benchmarks/bench_precision.py [--device cpu] [--rounds 3] [--onnx model.onnx]
 
-Outputs of lst-gammaphysnet for the images of the package's DL1 sample, against float32: median,
-99 % quantile and largest difference.  With ``--onnx``, the file that
+Outputs of lst-gammaphysnet for the images of the package's DL1 sample, against float32 on a CPU:
+median, 99 % quantile and largest difference.  With ``--onnx``, the file that
 ``ctapipe-gammalearn-models export`` made of that model runs in turn with the predictor: CPU time.
 """
 
@@ -33,6 +33,7 @@ def sample():
 def main():
     """Print the differences of each precision and the ratio of times."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--onnx")
     args = parser.parse_args()
@@ -44,8 +45,8 @@ def main():
     order = predictor.pixel_order(x, y)
     images = [np.ascontiguousarray(a[:, order], dtype=np.float32) for a in images]
     exact = predictor.predict(*images)
-    for precision in ("bfloat16", "float16"):
-        near = Predictor(path, device="cpu", precision=precision).predict(*images)
+    for precision in ("float32", "bfloat16", "float16"):
+        near = Predictor(path, device=args.device, precision=precision).predict(*images)
         valid = exact.is_valid & near.is_valid
         changes = {
             "log10 E": np.log10(near.energy / exact.energy),

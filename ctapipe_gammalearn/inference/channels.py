@@ -32,16 +32,22 @@ def network_input(image, peak_time=None, *, order=None, nan_image=0.0, nan_time=
     usable : ndarray, shape (n_images,), bool
         False where more than a tenth of the charges, or all times, are missing.
     """
-    image = np.asarray(image, dtype=np.float64)
-    good = np.isfinite(image)
+    image = np.asarray(image)
+    n_channels = 1 if peak_time is None else 2
+    x = np.empty((len(image), n_channels, image.shape[1]), dtype=np.float32)
+    good = _fill(x[:, 0], image, nan_image)
     usable = (~good).sum(axis=1) <= MAX_BAD_FRACTION * image.shape[1]
-    channels = [np.where(good, image, nan_image)]
     if peak_time is not None:
-        peak_time = np.asarray(peak_time, dtype=np.float64)
-        good = np.isfinite(peak_time)
-        usable &= good.any(axis=1)
-        channels.append(np.where(good, peak_time, nan_time))
-    x = np.stack(channels, axis=1)
-    if order is not None:
-        x = x[..., order]
-    return x.clip(-MAX_VALUE, MAX_VALUE).astype(np.float32), usable
+        usable &= _fill(x[:, 1], np.asarray(peak_time), nan_time).any(axis=1)
+    return x if order is None else x.take(order, axis=2), usable
+
+
+def _fill(channel, values, missing):
+    """Put limited values, or what replaces them, into a channel; where they were finite."""
+    if values.dtype != np.float32:
+        values = values.astype(np.float64)
+    good = np.isfinite(values)
+    np.clip(values, -MAX_VALUE, MAX_VALUE, out=channel, casting="same_kind")
+    if not good.all():
+        channel[~good] = np.clip(missing, -MAX_VALUE, MAX_VALUE)
+    return good

@@ -1,8 +1,9 @@
 """The predictor: arrays in, arrays out, no ctapipe."""
 
-import contextlib
 import logging
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from ..lattice import match_positions, rotation_permutations
 from ..nn import GammaPhysNet
 from ..weights import read_model
 from .channels import network_input
+from .cuda import GraphRunner
 from .device import PRECISIONS, is_out_of_memory, number_of_threads, resolve_device
-from .likelihood import apply_calibration, average_rotations, camera_to_telescope, decode
+from .forward import forward, run_eagerly
+from .likelihood import Decoded, apply_calibration, camera_to_telescope
 from .targets import physical
 
 __all__ = ["Predictor"]
@@ -78,14 +81,18 @@ class Predictor:
         shower = self.card.input_settings()
         network = GammaPhysNet(self.card.architecture, self.lattice, model.mapping, engine, shower)
         network.load_state_dict(model.network.state_dict())
-        network = network.double() if precision == "float64" else network
-        self._network = network.frozen().to(self.device)
-        self._turns = [slice(None)]
+        dtype = torch.float64 if precision == "float64" else torch.float32
+        reduced = getattr(torch, precision) if precision in REDUCED else None
+        self._network = network.to(dtype).frozen(reduced).to(self.device)
+        turns = [slice(None)]
         if shower is not None and shower.rotations > 1:
             turns = torch.as_tensor(rotation_permutations(self.lattice))
-            self._turns = list(turns.to(self.device))
-        self._dtype = torch.float64 if precision == "float64" else torch.float32
-        self._reduced = getattr(torch, precision) if precision in REDUCED else None
+            turns = list(turns.to(self.device))
+        self._forward = partial(forward, self._network, turns, dtype, reduced)
+        if self.device.type == "cuda":
+            self._run = GraphRunner(self._forward, self.device)
+        else:
+            self._run = partial(run_eagerly, self._forward, self.device)
         self.batch_size = batch_size or BATCH_SIZE[self.device.type]
         self.n_threads = n_threads
 
@@ -161,21 +168,34 @@ class Predictor:
         """
         image, peak_time = self._check(image, peak_time)
         rows, usable, start = [], [], 0
-        while start < len(image) or not rows:
-            part = slice(start, start + self.batch_size)
+        while True:
+            rest = slice(start, None)
+            batches = self._batches(image[rest], _part(peak_time, rest), pixel_order)
             try:
-                raw, good = self._forward(image[part], _part(peak_time, part), pixel_order)
+                with (
+                    torch.inference_mode(),
+                    number_of_threads(self.n_threads),
+                    closing(self._run(batches, self.batch_size)) as done,
+                ):
+                    for outputs, good in done:
+                        rows.append(outputs)
+                        usable.append(good)
+                        start += len(good)
+                break
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-            else:
-                rows.append(raw)
-                usable.append(good)
-                start += self.batch_size
-                continue
             self._halve()
-        raw = {task: torch.cat([row[task] for row in rows]) for task in rows[0]}
-        return decode(raw), np.concatenate(usable)
+        joined = {name: torch.cat([row[name] for row in rows]).numpy() for name in rows[0]}
+        return Decoded(**joined), np.concatenate(usable)
+
+    def _batches(self, image, peak_time, order):
+        """Input and usable rows of each batch, made when asked for; one even if it is empty."""
+        policy = {key: self.card.preprocessing[key] for key in ("nan_image", "nan_time")}
+        size = self.batch_size
+        for start in range(0, max(len(image), 1), size):
+            part = slice(start, start + size)
+            yield network_input(image[part], _part(peak_time, part), order=order, **policy)
 
     def _check(self, image, peak_time):
         """Arrays of the right shape, or a ModelMismatch."""
@@ -191,31 +211,6 @@ class Predictor:
         if peak_time.shape != image.shape:
             raise ModelMismatch(f"peak_time has shape {peak_time.shape}, image {image.shape}")
         return image, peak_time
-
-    def _forward(self, image, peak_time, order):
-        """Raw outputs (float64) and usable rows of one batch, mean over turned images."""
-        x, usable = network_input(
-            image,
-            peak_time,
-            order=order,
-            nan_image=self.card.preprocessing["nan_image"],
-            nan_time=self.card.preprocessing["nan_time"],
-        )
-        with torch.inference_mode(), number_of_threads(self.n_threads), self._arithmetic():
-            x = torch.as_tensor(x).to(self.device, self._dtype)
-            turned = (self._network(x[..., turn]) for turn in self._turns)
-            raw = [{k: v.double().cpu() for k, v in out.items()} for out in turned]
-            return average_rotations(raw), usable
-
-    @contextlib.contextmanager
-    def _arithmetic(self):
-        """Reduced precision only where asked for: no TF32 behind the user's back."""
-        with contextlib.ExitStack() as stack:
-            if self._reduced is not None:
-                stack.enter_context(torch.autocast(self.device.type, self._reduced))
-            if self.device.type == "cuda":
-                stack.enter_context(torch.backends.cudnn.flags(enabled=True, allow_tf32=False))
-            yield
 
     def _halve(self):
         """Smaller batches from now on."""

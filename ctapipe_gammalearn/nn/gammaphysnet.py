@@ -176,6 +176,7 @@ class GammaPhysNet(nn.Module):
     def heads(self, features, scalars=None):
         """Outputs of all heads from features (N, C, n_cells) and scalars (N, num_scalars)."""
         outputs = self.architecture.outputs
+        heads = {task: getattr(self, _HEAD.get(task, task)) for task in outputs}
         flat = features.flatten(1)  # (N, C·n_cells), channel-major
         if self.architecture.trunk:
             if self.architecture.num_scalars:
@@ -183,12 +184,12 @@ class GammaPhysNet(nn.Module):
                 flat = torch.cat([flat, scalars.to(flat.dtype)], 1)
             for layer in self.trunk:
                 flat = F.dropout(self.activation(layer(flat)), self.dropout, self.training)
-            heads = {task: getattr(self, _HEAD.get(task, task)) for task in outputs}
             # a mixed-precision training needs all digits here
             with torch.autocast(flat.device.type, enabled=False):
                 return {task: head(flat.to(head.weight.dtype)) for task, head in heads.items()}
+        digits = next(next(iter(heads.values())).parameters()).dtype
         with torch.autocast(flat.device.type, enabled=False):
-            return self._published_heads(features.to(self.backbone.cv0.weight.dtype))
+            return self._published_heads(features.to(digits))
 
     def _published_heads(self, features):
         """Outputs of the heads without a trunk."""
@@ -204,8 +205,20 @@ class GammaPhysNet(nn.Module):
             result["class"] = self.classifier(flat)
         return result
 
-    def frozen(self):
-        """Copy for inference only: same outputs, batch norms folded, no gradients."""
+    def frozen(self, reduced=None):
+        """Copy for inference only: same outputs, batch norms folded, no gradients.
+
+        Parameters
+        ----------
+        reduced : torch.dtype, optional
+            Keep the weights of convolutions and shared layers in this type, to which
+            `torch.autocast` would convert them at each call.
+        """
         network = copy.deepcopy(self).eval().requires_grad_(False)
         network.backbone = freeze(network.backbone)
+        if reduced is not None:
+            for part in (network.backbone, *getattr(network, "trunk", ())):
+                for layer in part.modules():
+                    if isinstance(layer, Conv | nn.Linear):
+                        layer.weight.data = layer.weight.data.to(reduced)
         return network

@@ -53,6 +53,22 @@ def test_image_with_more_than_a_tenth_bad_pixels_is_not_used(n_bad, expected):
     assert np.isfinite(x).all()
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i4"])
+def test_input_is_that_of_exact_arithmetic_for_any_type(dtype):
+    """Value by value, in Python's own numbers; large ones are limited before they overflow."""
+    values = [0.1, -7.3, 1e6 + 1, -3e8, 0.0, 65504.0, 1e300, np.nan, np.inf, -np.inf]
+    if dtype == "i4":
+        values = [0, -7, 1_000_001, -300_000_000, 5]
+    with np.errstate(over="ignore"):
+        values = np.resize(values, 200).astype(dtype)[None]
+    order = np.random.default_rng(1).permutation(200)
+    x, _ = network_input(values, values, order=order, nan_image=-3.3, nan_time=7.7)
+    for channel, missing in zip(x[0], (-3.3, 7.7), strict=True):
+        good = [v if abs(v) < np.inf else missing for v in values[0].tolist()]
+        limited = [min(max(v, -1e6), 1e6) for v in good]
+        np.testing.assert_array_equal(channel, np.float32(limited)[order])
+
+
 def test_image_without_any_time_is_not_used():
     times = np.full((2, 20), np.nan)
     times[1, 3] = 7.0
