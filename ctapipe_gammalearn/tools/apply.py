@@ -114,6 +114,8 @@ class ApplyTool(ModelTool):
         if len(self.jobs) < len(self.inputs):
             raise ApplyError(f"{self.name}: two inputs would have outputs of the same name")
         self.farm = read_settings(self.cluster, self.workers) if self.cluster else None
+        if self.merge in [*self.jobs, *self.inputs]:
+            raise ApplyError(f"{self.merge}: is to be merged itself; choose another name")
         if self.merge is not None and not self.merge.parent.is_dir():
             raise ApplyError(f"{self.merge}: its folder does not exist; make it first")
         if self.farm is None:  # on a cluster a damaged file must not stop the others

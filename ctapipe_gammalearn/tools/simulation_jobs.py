@@ -148,17 +148,25 @@ def merge_files(path, paths, settings):
     -------
     Path
         File that waits for verification.
+
+    Raises
+    ------
+    Failure
+        If ctapipe refuses, for instance files of equal obs_ids, or it cannot be written.
     """
     from ctapipe.core import run_tool
+    from ctapipe.io.hdf5merger import CannotMerge
     from ctapipe.tools.merge import MergeTool
 
     filled = [p for p in paths if has_events(p)] or paths[:1]
     with _new_file(path) as part:
         argv = [str(p.resolve()) for p in filled]
-        argv += ["-o", str(part.resolve()), "--log-level=ERROR", f"--provenance-log={os.devnull}"]
-        code = run_tool(MergeTool(), argv=argv, cwd=part.parent, raises=False)
-        if code:
-            raise Failure(f"{path}: ctapipe-merge ended with code {code}; its message is above")
+        # ctapipe's own message would be a traceback
+        argv += ["-o", str(part.resolve()), "--log-level=50", f"--provenance-log={os.devnull}"]
+        try:
+            run_tool(MergeTool(), argv=argv, cwd=part.parent)
+        except CannotMerge as error:
+            raise Failure(f"{path}: cannot be merged ({error}); its parts are kept") from None
         append_runs(part, [p for p in paths if p not in filled])
         set_mark(part, settings)
     return part
