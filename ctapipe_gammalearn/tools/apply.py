@@ -8,8 +8,8 @@ from traitlets import default
 from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 
 from ..exceptions import ApplyError
+from ..files import remove_strays
 from ..io.copied_files import PARTS
-from ..io.simulated_files import remove_strays
 from ..reco import GammaPhysNetReconstructor
 from .apply_cluster import apply_on_cluster, merge_outputs
 from .apply_files import count_images, output_name

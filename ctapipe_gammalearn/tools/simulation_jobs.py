@@ -13,7 +13,8 @@ import tables
 import yaml
 
 from ..compat import CTAPIPE_VERSION
-from ..io.simulated_files import append_runs, has_events, part_name, set_mark
+from ..files import part_name, whole_file
+from ..io.simulated_files import append_runs, has_events, set_mark
 from .worker import EX_IOERR, Failure, count
 
 __all__ = [
@@ -45,9 +46,8 @@ def write_run(path, run, array_folder="."):
     array = Path(array_folder) / run.array
     if array.is_file():
         values["array"] = os.path.relpath(array, path.parent)
-    part = part_name(path)
-    part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as part:
+        part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def simulate_run(path, run, settings, images_only):
