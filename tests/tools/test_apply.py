@@ -405,7 +405,6 @@ def test_full_disk(tmp_path, kilobytes):
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.long
 def test_sigterm_ends_with_143_and_leaves_nothing(tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen([*COMMAND, "-o", str(out)], stderr=subprocess.PIPE, text=True)
