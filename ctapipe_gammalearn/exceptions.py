@@ -11,6 +11,7 @@ __all__ = [
     "ModelFileError",
     "ModelMismatch",
     "OutOfMemory",
+    "OutputError",
     "SimulationError",
     "TrainingError",
 ]
@@ -52,6 +53,10 @@ class OutOfMemory(GammaLearnError):
     """Not even a batch of one image fits into memory."""
 
     exit_code = 71
+
+
+class OutputError(GammaLearnError):
+    """An output that exists and must not be replaced."""
 
 
 class IRFError(GammaLearnError):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ctapipe_gammalearn.lattice import CameraLattice
-from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, Mapping
+from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, InputSettings, Mapping, camera_mapping
 
 HEADS = {"en_out", "fusion", "impact", "direction", "classifier"}
 ACTIVATIONS = {"ReLU": "relu", "GELU": "gelu", "LeakyReLU(0.01)": "leaky_relu:0.01"}
@@ -114,6 +114,22 @@ def random_network(lattice, engine="auto", seed=1, **architecture):
                 fan_in = max(1, value[0].numel())
                 value.copy_((2 * u - 1) * math.sqrt(3 / fan_in))
     return network
+
+
+def shower_network(lattice, focal_length, direction, output_size=None):
+    """Small random network with its own input stage and all tasks; Cartesian if it has a size."""
+    cartesian = output_size is not None
+    shower = InputSettings(focal_length, crop=None if cartesian else 8)
+    architecture = Architecture(
+        variant="cartesian" if cartesian else "indexed", output_size=output_size,
+        num_channels=5, num_layers=1, block_features=(4, 6), attention="none", reduced=(),
+        fc_width=8, trunk=1, num_scalars=shower.num_scalars,
+        outputs={"energy": 2, "direction": direction, "class": 2, "impact": 2},
+    )  # fmt: skip
+    mapping = camera_mapping(lattice) if cartesian else None
+    network = GammaPhysNet(architecture, lattice, mapping, shower=shower)
+    network.reset_parameters(torch.Generator().manual_seed(3))
+    return network.eval()
 
 
 def random_images(n, lattice, n_channels=2, seed=5):

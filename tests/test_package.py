@@ -32,7 +32,7 @@ ARROWS = {
     "lattice": (set(), {"scipy"}),
     "simulation": (set(), {"numba", "scipy", "yaml"}),
     "nn": ({"lattice", "files"}, {"torch"}),  # files: the cache of machine code
-    "weights": ({"nn", "lattice"}, {"torch", "safetensors"}),
+    "weights": ({"nn", "lattice", "files"}, {"torch", "safetensors"}),
     "inference": ({"weights", "nn", "lattice", "files"}, {"torch"}),
     "training": (
         {"inference", "weights", "nn", "lattice", "simulation", "scores", "fingerprints"},

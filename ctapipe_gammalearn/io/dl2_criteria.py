@@ -1,4 +1,4 @@
-"""Selections of events by expressions on DL2 columns, as ctapipe's tools make them."""
+"""Selections of events by expressions on columns, as ctapipe's tools make them."""
 
 import ast
 
@@ -8,9 +8,9 @@ from ctapipe.core import QualityQuery
 from ctapipe.io import read_table
 
 from ..exceptions import IRFError
-from .dl2_tables import CHUNK, PARTS, match_rows, parsed
+from .dl2_tables import CHUNK, PARTS, image_parameters, match_rows, read_columns
 
-__all__ = ["criteria_mask"]
+__all__ = ["criteria_mask", "names_in", "passing", "quality_mask"]
 
 KEYS = {"subarray": ("obs_id", "event_id"), "telescope": ("obs_id", "event_id", "tel_id")}
 
@@ -43,9 +43,7 @@ def criteria_mask(path, h5, rows, level, criteria, multiplicity):
     IRFError
         An expression that cannot be evaluated.
     """
-    names = {
-        n.id for _, text in criteria for n in ast.walk(parsed(text)) if isinstance(n, ast.Name)
-    }
+    names = names_in(criteria)
     columns = {"multiplicity": np.asarray(multiplicity)} if "multiplicity" in names else {}
     known = np.ones(len(rows["obs_id"]), bool)
     for tables in _tables(h5, level):
@@ -54,16 +52,94 @@ def criteria_mask(path, h5, rows, level, criteria, multiplicity):
             found, there = _columns(h5, rows, KEYS[level], tables, here)
             columns |= found
             known &= there
-    columns["row number"] = np.arange(len(known))  # a criterion may need no column
+    return known & passing(path, criteria, columns, len(known), f"/dl2/event/{level}")
+
+
+def quality_mask(path, h5, rows, events, level, quality):
+    """Events of the selection that all reconstructors share.
+
+    Parameters
+    ----------
+    path, h5, rows, level
+        As of `criteria_mask`.
+    events : dict of str to ndarray, shape (n,)
+        True ``energy``, ``alt`` and ``az``.
+    quality : sequence of (str, str)
+        Name and expression: see `dl2_events.read_sample`.
+
+    Returns
+    -------
+    ndarray, shape (n,), bool
+
+    Raises
+    ------
+    IRFError
+        An expression that cannot be evaluated.
+    """
+    n = len(rows["obs_id"])
+    if not quality:
+        return np.ones(n, bool)
+    names = names_in(quality)
+    columns = {f"true_{k}": events[k] for k in ("energy", "alt", "az")}
+    columns = {name: columns[name] for name in names & set(columns)}
+    if "multiplicity" in names:
+        wanted = {"obs_id": "", "event_id": ""}
+        triggers = read_columns(path, h5, "/dl1/event/telescope/trigger", wanted)
+        mine = match_rows(triggers, rows, ("obs_id", "event_id"))
+        columns["multiplicity"] = np.bincount(mine[mine >= 0], minlength=n)
+    group = "/dl1/event/telescope/parameters"
+    images = h5.get_node(group)._v_children if group in h5 else {}
+    known = set(h5.get_node(f"{group}/{next(iter(images))}").colnames) if images else set()
+    columns |= image_parameters(path, h5, rows, level, sorted(names & known), group)
+    return passing(path, quality, columns, n, group)
+
+
+def names_in(criteria):
+    """All names in the expressions of criteria; `IRFError` if one is none."""
+    names = set()
+    for _, text in criteria:
+        try:
+            tree = ast.parse(text, mode="eval")
+        except SyntaxError:
+            raise IRFError(f"selection {text!r}: no expression; give one in Python") from None
+        names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return names
+
+
+def passing(path, criteria, columns, n, group):
+    """Which rows pass quality criteria.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file, for messages.
+    criteria : sequence of (str, str)
+    columns : dict of str to array, shape (n, ...)
+        What the expressions ask for.
+    n : int
+    group : str
+        Where in the file the columns are, for messages.
+
+    Returns
+    -------
+    ndarray, shape (n,), bool
+
+    Raises
+    ------
+    IRFError
+        An expression that cannot be evaluated.
+    """
+    rows = Table(columns | {"row number": np.arange(n)})  # a criterion may need no column
     try:
-        passing = QualityQuery(quality_criteria=list(criteria)).get_table_mask(Table(columns))
+        with np.errstate(invalid="ignore"):
+            mask = QualityQuery(quality_criteria=list(criteria)).get_table_mask(rows)
     except Exception as error:  # of an expression from a file: whatever numpy makes of it
         text = " ".join(str(error).split())
         raise IRFError(
-            f"{path}: a criterion of the cuts cannot be applied: {text}; its columns have to be"
-            f" in the tables of /dl2/event/{level}"
+            f"{path}: a criterion cannot be applied: {text}; its columns have to be in the tables"
+            f" of {group}"
         ) from None
-    return known & np.asarray(passing, bool)
+    return np.asarray(mask, bool)
 
 
 def _tables(h5, level):

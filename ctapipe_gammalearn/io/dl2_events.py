@@ -8,13 +8,12 @@ from ctapipe.instrument import SubarrayDescription
 
 from ..exceptions import IRFError
 from ..irf.samples import Reconstruction, Sample, cluster_key
-from .dl2_criteria import criteria_mask
+from .dl2_criteria import criteria_mask, quality_mask
 from .dl2_settings import combine, opened, read_settings
 from .dl2_tables import (
     PARTS,
     match_rows,
     prefix_of,
-    quality_mask,
     read_columns,
     read_reconstruction,
     result_nodes,

@@ -1,11 +1,8 @@
 """Tables of ctapipe's DL2 files: columns in plain units, joined by event and not by position."""
 
-import ast
 from difflib import get_close_matches
 
 import numpy as np
-from astropy.table import Table
-from ctapipe.core import QualityQuery
 from ctapipe.io import read_table
 
 from ..exceptions import IRFError
@@ -14,9 +11,7 @@ __all__ = [
     "PARTS",
     "image_parameters",
     "match_rows",
-    "parsed",
     "prefix_of",
-    "quality_mask",
     "read_columns",
     "read_reconstruction",
     "result_nodes",
@@ -163,71 +158,6 @@ def _joined(path, h5, rows, tables, wanted):
         for name in wanted:
             out[name][there] = table[name][index[there]]
     return out
-
-
-def quality_mask(path, h5, rows, events, level, quality):
-    """Mask of the selection that all reconstructors share.
-
-    Parameters
-    ----------
-    path : Path
-        Of the file, for messages.
-    h5 : tables.File
-    rows : dict of str to ndarray, shape (n,)
-        ``obs_id``, ``event_id`` and, of images, ``tel_id``.
-    events : dict of str to ndarray, shape (n,)
-        True ``energy``, ``alt`` and ``az``.
-    level : str
-    quality : sequence of (str, str)
-        Name and expression: see `dl2_events.read_sample`.
-
-    Returns
-    -------
-    ndarray, shape (n,), bool
-
-    Raises
-    ------
-    IRFError
-        An expression that cannot be evaluated.
-    """
-    if not quality:
-        return np.ones(len(rows["obs_id"]), bool)
-    names = {n.id for _, text in quality for n in ast.walk(parsed(text)) if isinstance(n, ast.Name)}
-    columns = {f"true_{k}": events[k] for k in ("energy", "alt", "az")}
-    columns = {name: columns[name] for name in names & set(columns)}
-    triggers = read_columns(
-        path, h5, "/dl1/event/telescope/trigger", {"obs_id": "", "event_id": ""}
-    )
-    if "multiplicity" in names:
-        mine = match_rows(triggers, rows, ("obs_id", "event_id"))
-        columns["multiplicity"] = np.bincount(mine[mine >= 0], minlength=len(rows["obs_id"]))
-    group = "/dl1/event/telescope/parameters"
-    images = h5.get_node(group)._v_children if group in h5 else {}
-    known = set(h5.get_node(f"{group}/{next(iter(images))}").colnames) if images else set()
-    columns |= image_parameters(path, h5, rows, level, sorted(names & known), group)
-    query = QualityQuery(quality_criteria=list(quality))
-    with np.errstate(invalid="ignore"):
-        try:
-            return np.asarray(query.get_table_mask(Table(columns)), bool)
-        except (NameError, KeyError, ValueError, TypeError, SyntaxError) as error:
-            raise IRFError(
-                f"{path}: quality selection: {' '.join(str(error).split())}; see the columns of"
-                f" {group}"
-            ) from None
-
-
-def parsed(text):
-    """Syntax tree of an expression.
-
-    Raises
-    ------
-    IRFError
-        It is none.
-    """
-    try:
-        return ast.parse(text, mode="eval")
-    except SyntaxError:
-        raise IRFError(f"quality selection {text!r}: no expression; give one in Python") from None
 
 
 def image_parameters(path, h5, rows, level, names, group):

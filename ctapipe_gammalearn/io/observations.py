@@ -1,26 +1,22 @@
 """Observations in DL2 files of ctapipe or lstchain, on the sky, for `irf`."""
 
-import ast
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 import tables
 from astropy.coordinates import EarthLocation, angular_separation
-from astropy.table import Table
-from ctapipe.core import QualityQuery
 from ctapipe.io import read_table
 
 from ..exceptions import IRFError
 from ..irf.on_off import live_time
 from ..irf.sky import Observation, Run, SkyReconstruction, from_icrs, to_icrs
+from .dl2_criteria import names_in, passing, quality_mask
 from .dl2_settings import opened
 from .dl2_tables import (
     PARTS,
     image_parameters,
-    parsed,
     prefix_of,
-    quality_mask,
     read_reconstruction,
     result_nodes,
 )
@@ -180,15 +176,8 @@ def _read_file(path, reconstructors, level, quality):
 
 def _lstchain(path, h5, quality):
     """File of lstchain."""
-    names = {n.id for _, t in quality for n in ast.walk(parsed(t)) if isinstance(n, ast.Name)}
-    columns, extra = read_lstchain(path, h5, names)
-    kept = np.ones(len(columns["time"]), bool)
-    if quality:
-        query = QualityQuery(quality_criteria=list(quality))
-        try:
-            kept = np.asarray(query.get_table_mask(Table(extra)), bool)
-        except (NameError, KeyError, ValueError, TypeError) as error:
-            raise IRFError(f"{path}: quality selection: {' '.join(str(error).split())}") from None
+    columns, extra = read_lstchain(path, h5, names_in(quality))
+    kept = passing(path, quality, extra, len(columns["time"]), KEY)
     found = {k: columns.pop(k) for k in ("energy", "alt", "az", "gammaness")}
     found["valid"] = np.isfinite(found["energy"])
     intensity = columns.pop("intensity", np.full(len(kept), np.nan))

@@ -1,28 +1,19 @@
-"""Files of simulated events: written aside, marked as complete, verified, then renamed.
+"""Marks of complete files, and what a file must hold to be one.
 
 HDF5 files written to a full disk may look sound to the process that wrote them, or to
 anybody who only counts rows.  So a file gets a mark with its row numbers, and is read in
 full by another process before it gets its name.
 """
 
-import contextlib
 import json
-import os
-import platform
-import secrets
 
 import numpy as np
 import tables
 
-from ..exceptions import SimulationError
-
 __all__ = [
     "append_runs",
     "has_events",
-    "part_name",
-    "publish",
     "read_mark",
-    "remove_strays",
     "set_mark",
     "verify",
 ]
@@ -111,70 +102,3 @@ def append_runs(path, empty):
                 for node in other.walk_nodes("/", "Table"):
                     if node._v_pathname.startswith(RUN_TABLES):
                         file.get_node(node._v_pathname).append(node.read())
-
-
-def part_name(path):
-    """Temporary name beside a file, unique to this process of this machine."""
-    owner = f"{_machine()}.{os.getpid()}.{secrets.token_hex(4)}"
-    return path.with_name(f".{path.stem}.{owner}.part{path.suffix}")
-
-
-def _machine():
-    """Name of this machine, without dots."""
-    return platform.node().replace(".", "-") or "unknown"
-
-
-def _alive(pid):
-    """Whether a process of this machine exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def remove_strays(folder):
-    """Delete unfinished files whose process, on this machine, has gone.
-
-    Machines of a farm write into one folder, and know only their own processes.
-    """
-    for path in folder.glob(".*.part.*"):
-        machine, pid, *_ = path.name.split(".")[-5:]
-        if machine == _machine() and pid.isdigit() and not _alive(int(pid)):
-            path.unlink(missing_ok=True)
-
-
-def publish(part, path, overwrite=False):
-    """Give a verified file its name, completely or not at all.
-
-    Parameters
-    ----------
-    part, path : Path
-        In the same folder.
-    overwrite : bool
-        Without it an existing file is never touched, not even if it appears meanwhile.
-
-    Raises
-    ------
-    SimulationError
-        If the file exists.
-    """
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    try:
-        if overwrite:
-            part.replace(path)
-        else:
-            path.hardlink_to(part)
-    except FileExistsError:
-        raise SimulationError(
-            f"{path}: exists; choose another folder, or --overwrite to replace it"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not every file system can sync a folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)

@@ -52,11 +52,15 @@ class Background:
     cluster : ndarray, shape (m,), uint64
     weight : ndarray, shape (m,)
         Expected events in the observation time.
+    true_energy, true_offset : ndarray, shape (m,), TeV and deg
+        See `samples.Sample`.
     reconstructions : dict of str to Reconstruction
     """
 
     cluster: np.ndarray
     weight: np.ndarray
+    true_energy: np.ndarray
+    true_offset: np.ndarray
     reconstructions: dict
 
 
@@ -124,12 +128,15 @@ def joined(samples, weights):
     Background
     """
     if len(samples) == 1:
-        return Background(samples[0].cluster, weights[0], samples[0].reconstructions)
+        s = samples[0]
+        return Background(s.cluster, weights[0], s.true_energy, s.true_offset, s.reconstructions)
     names = samples[0].reconstructions
     columns = Reconstruction.__dataclass_fields__
     return Background(
         np.concatenate([s.cluster for s in samples]),
         np.concatenate(weights),
+        np.concatenate([s.true_energy for s in samples]),
+        np.concatenate([s.true_offset for s in samples]),
         {
             name: Reconstruction(
                 **{

@@ -48,12 +48,12 @@ OWN_METRICS = {
     "containment95": ("deg", "true"),
     "background_rate": ("1 / (s deg2)", "reco"),
 }
-COMMON = ("auc", "theta68", "bias", "eres")
+COMMON = ("auc", "theta68", "bias", "eres", "background_efficiency")
 #: compared by their difference, others by their ratio
 DIFFERENCES = ("auc", "bias", "efficiency", "efficiency_theta")
 ENERGY_UNITS = dict.fromkeys(("e_min", "e_max", "e_center_log", "e_center_arith"), "TeV")
 OFFSETS = ("offset_min", "offset_max", "offset_center")
-NEED_BACKGROUND = ("background", "background_rate", "sensitivity", "auc")
+NEED_BACKGROUND = ("background", "background_rate", "background_efficiency", "sensitivity", "auc")
 
 
 @dataclass(frozen=True, eq=False)

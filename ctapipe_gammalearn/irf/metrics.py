@@ -8,12 +8,11 @@ their lower edge.  Tables are NaN where a bin is empty, and ``n`` says how many 
 import numpy as np
 from scipy.special import ndtr
 
-from ..scores import auc, finite_scores
+from ..scores import finite_scores
 from .samples import solid_angle
 
 __all__ = [
     "angular_resolution",
-    "auc_by_bin",
     "background_at_efficiency",
     "background_rate",
     "bin_numbers",
@@ -232,28 +231,6 @@ def background_rate(energy, offset, weight, edges, offset_edges, obs_time_h):
         "rate": per_sr / np.diff(edges)[:, None],
         "rate_per_deg2": per_sr * SR_PER_DEG2,
     }
-
-
-def auc_by_bin(signal, background, n_bins):
-    """Area under the ROC curve in each bin: see `scores.auc`.
-
-    Parameters
-    ----------
-    signal, background : tuple of ndarray, shape (n,) and (m,)
-        Score, weight and bin number (-1 for none) of gammas, and of background.
-    n_bins : int
-
-    Returns
-    -------
-    dict of str to ndarray, shape (n_bins,)
-        ``n`` gammas, ``n_background``, ``auc``.
-    """
-    (s, s_weight, s_place), (b, b_weight, b_place) = signal, background
-    area = np.full(n_bins, np.nan)
-    for i in range(n_bins):
-        here, there = s_place == i, b_place == i
-        area[i] = auc(s[here], b[there], s_weight[here], b_weight[there])
-    return {"n": _counts(s_place, n_bins), "n_background": _counts(b_place, n_bins), "auc": area}
 
 
 def roc(signal, background, signal_weight=None, background_weight=None):

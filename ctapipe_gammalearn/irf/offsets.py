@@ -12,7 +12,7 @@ from .curves import by_bin
 from .metrics import LOWER, ONE_SIGMA, UPPER, bin_numbers
 from .samples import solid_angle
 
-__all__ = ["METRICS", "offset_tables"]
+__all__ = ["METRICS", "offset_tables", "ring_bins"]
 
 #: tables ``offset_NAME`` and their units
 METRICS = {
@@ -59,15 +59,22 @@ def offset_tables(events, diffuse, edges, energy_range):
         name: _benchmarks({key: counted[name, key] for key in _KEYS}, n_common, per_shower)
         for name in events.chosen
     }
-    low, high = np.asarray(edges[:-1]), np.asarray(edges[1:])
-    bins = {"e_min": np.full(n_rings, energy_range[0]), "e_max": np.full(n_rings, energy_range[1])}
-    bins |= {"offset_min": low, "offset_max": high, "offset_center": (low + high) / 2}
-    tables = {}
+    bins, tables = ring_bins(edges, energy_range), {}
     for metric, unit in METRICS.items():
         one = {name: found[name][metric] for name in found}
         tables[f"offset_{metric}"] = by_bin(one, events.reference, metric, bins, unit)
         tables[f"offset_{metric}"].remove_columns(["n_eff", "n_bkg_mc", "limited_by"])
     return tables
+
+
+def ring_bins(edges, energy_range):
+    """Columns that say which ring a row is of: energies (TeV) and offsets (deg)."""
+    low, high = np.asarray(edges[:-1]), np.asarray(edges[1:])
+    bins = {
+        "e_min": np.full(len(low), energy_range[0]),
+        "e_max": np.full(len(low), energy_range[1]),
+    }
+    return bins | {"offset_min": low, "offset_max": high, "offset_center": (low + high) / 2}
 
 
 _KEYS = ("valid", "above", "inside", "theta", "energy")

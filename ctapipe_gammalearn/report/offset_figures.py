@@ -1,5 +1,7 @@
 """Figures by distance from the centre of the field of view."""
 
+import numpy as np
+
 from .energy_figures import with_ratio
 from .figure import INK
 from .page import Section
@@ -36,10 +38,24 @@ FIGURES = {
         "Median error of the energy; 0 is best. Light that misses the camera makes energies too"
         " low. Events that all reconstructors have.", None,
     ),
+    "auc": (
+        "Separation, by offset", "AUC", False,
+        "Probability that a gamma has a higher gammaness than a background event from the same"
+        " ring: 0.5 is a coin, 1 is perfect. A curve that falls tells gammas and background apart"
+        " less well where images are cut off. Events that all reconstructors have; background by"
+        " its spectrum.", None,
+    ),
+    "background_efficiency": (
+        "Background kept, by offset", "part of the background", True,
+        "Part of the background from each ring that passes the cut in gammaness; lower is cleaner."
+        " Read it together with the gammas kept. Events that all reconstructors have; background"
+        " by its spectrum.", None,
+    ),
 }  # fmt: skip
 NONE = (
-    "No diffuse gammas were given, so nothing is known of sources elsewhere in the field of view:"
-    " give DL2 files of gammas of a cone with --gamma-diffuse."
+    "No diffuse gammas were given, so nothing is known of sources elsewhere in the field of view,"
+    " nor how well they are told from the background there: give DL2 files of gammas of a cone"
+    " with --gamma-diffuse. The background comes from everywhere, and is shown."
 )
 
 
@@ -49,22 +65,24 @@ def offset_section(tables, look):
     Parameters
     ----------
     tables : dict of str to Table
-        With those of `irf.offsets`, if there are diffuse gammas.
+        With those of `irf.offset_separation` and, if there are diffuse gammas, `irf.offsets`.
     look : paint.Look
 
     Returns
     -------
     Section
     """
+    figures = [_figure(tables, look, key) for key in FIGURES if f"offset_{key}" in tables]
     if "offset_efficiency" not in tables:
-        return Section("By offset", NONE)
+        return Section("By offset", NONE, figures)
     first = tables["offset_efficiency"][0]
     text = (
         f"Diffuse gammas of {first['e_min']:g} to {first['e_max']:g} TeV, all energies together and"
         " unweighted, in rings around the pointing: most are of the lowest energies that trigger."
-        " Descriptive, no part of the verdict, whose gammas are those of the source."
+        " Descriptive, no part of the verdict, whose gammas are those of the source. Hatched: rings"
+        " with too few events for one of the reconstructors."
     )
-    return Section("By offset", text, [_figure(tables, look, key) for key in FIGURES])
+    return Section("By offset", text, figures)
 
 
 def _figure(tables, look, key):
@@ -90,5 +108,17 @@ def _figure(tables, look, key):
             valid_limits(axes, table)
         if key == "bias":
             axes.axhline(0, color=INK, linewidth=0.8)
+        _mark_gaps(axes, table)
 
     return with_ratio(f"offset_{key}", title, text, table, paint, look, f"offset_{key}")
+
+
+def _mark_gaps(axes, table):
+    """Hatch the rings in which a reconstructor has too few events."""
+    rows = table[~np.asarray(table["valid"])]
+    rings = zip(rows["offset_min"], rows["offset_max"], strict=True)
+    for i, (low, high) in enumerate(sorted({*rings})):
+        axes.axvspan(
+            low, high, facecolor="none", edgecolor=INK, alpha=0.6, hatch="///", linewidth=0,
+            label="_" if i else "too few events",
+        )  # fmt: skip

@@ -8,8 +8,8 @@ from traitlets import default
 from traitlets.config.loader import DeferredConfigList, DeferredConfigString
 
 from ..exceptions import ApplyError
+from ..files import remove_strays
 from ..io.copied_files import PARTS
-from ..io.simulated_files import remove_strays
 from ..reco import GammaPhysNetReconstructor
 from .apply_cluster import apply_on_cluster, merge_outputs
 from .apply_files import count_images, output_name
@@ -114,6 +114,8 @@ class ApplyTool(ModelTool):
         if len(self.jobs) < len(self.inputs):
             raise ApplyError(f"{self.name}: two inputs would have outputs of the same name")
         self.farm = read_settings(self.cluster, self.workers) if self.cluster else None
+        if self.merge in [*self.jobs, *self.inputs]:
+            raise ApplyError(f"{self.merge}: is to be merged itself; choose another name")
         if self.merge is not None and not self.merge.parent.is_dir():
             raise ApplyError(f"{self.merge}: its folder does not exist; make it first")
         if self.farm is None:  # on a cluster a damaged file must not stop the others

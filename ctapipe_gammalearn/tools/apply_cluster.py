@@ -3,7 +3,8 @@
 from functools import partial
 
 from ..exceptions import ApplyError
-from ..io.simulated_files import publish, read_mark, remove_strays
+from ..files import publish, remove_strays
+from ..io.simulated_files import read_mark
 from .apply_job import apply_file
 from .base import progress_bar
 from .cluster_farm import ClusterFarm

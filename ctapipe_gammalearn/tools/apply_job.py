@@ -18,10 +18,10 @@ from ctapipe.io import write_table
 from traitlets.config import Config
 
 from ..exceptions import ApplyError
+from ..files import whole_file
 from ..io.copied_files import PARTS, Selection, copy_file, missing_rows, summed
 from ..io.dl1_chunks import Dl1Reader, ahead
 from ..io.dl2_writer import Dl2Writer, EventRows
-from ..io.simulated_files import part_name, publish
 from ..reco import GammaPhysNetReconstructor
 from ..reco.event_tables import algorithms, dl2_rows, example_event
 from ..reco.gather import complete_windows
@@ -67,17 +67,13 @@ def apply_file(input, output, settings, progress=None):
     record = wanted_record(input, settings)
     if is_done(output, record, settings.get("overwrite", False)):
         return {"images": 0, "reconstructed": 0, "events": 0, "seconds": 0.0, "skipped": True}
-    part = part_name(output)
-    try:
+    with whole_file(output, settings.get("overwrite", False)) as part:
         with _errors_of(output), _activity():
             summary, written = _Job(input, part, settings).run(progress or (lambda n: None))
             set_record(part, record)
         if reason := missing_rows(part, written):
             text = f"not written completely ({reason}), is the disk full?"
             raise OSError(errno.EIO, text, str(output))
-        publish(part, output, overwrite=settings.get("overwrite", False))
-    finally:
-        part.unlink(missing_ok=True)
     return summary | {"seconds": time.perf_counter() - start, "skipped": False}
 
 
@@ -91,8 +87,6 @@ def _errors_of(output):
     except tables.HDF5ExtError:
         reason = "cannot be written or the input cannot be read, is the disk full?"
         raise OSError(errno.EIO, reason, str(output)) from None
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(output)) from None
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from abc import abstractmethod
 from contextlib import contextmanager
 from pathlib import Path as FilePath
 
@@ -121,9 +122,9 @@ class ModelTool(Tool):
             self.log.error("%s: cannot be written (%s)", error.filename or "output", error.strerror)
             raise SystemExit(EX_IOERR) from None
 
+    @abstractmethod
     def work(self):
         """Do what the command is for."""
-        raise NotImplementedError
 
     def finish(self):
         """Nothing to close."""

@@ -6,6 +6,7 @@ import sys
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 
 from ..io.simulated_files import verify
 from .worker import EX_IOERR, Failure, connect
@@ -14,23 +15,41 @@ __all__ = ["Farm", "judge", "signals_as_exit"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 POLL_SECONDS = 0.5
+RETRY_SECONDS = 0.05
 
 
 @contextmanager
 def signals_as_exit():
-    """Turn SIGTERM and SIGHUP into `SystemExit` with the code that a shell would see."""
+    """Turn SIGTERM and SIGHUP into `SystemExit` with the code that a shell would see.
 
-    def leave(signum, frame):
+    Libraries lose exceptions of a moment in which they do not expect any (in ``__del__``, or
+    while compiled code looks for an attribute): it is raised until it is on its way.
+    """
+
+    def leave(code, *_):
         # files that were being opened just now complain when they are thrown away
         sys.unraisablehook = lambda unraisable: None
-        raise SystemExit(128 + signum)
+        signal.signal(signal.SIGALRM, partial(leave, code))
+        signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
+        if not _is_leaving(sys.exc_info()[1]):
+            raise SystemExit(code)
 
-    old = {s: signal.signal(s, leave) for s in SIGNALS}
+    old = {signal.SIGALRM: signal.getsignal(signal.SIGALRM)}
+    old |= {s: signal.signal(s, partial(leave, 128 + s)) for s in SIGNALS}
     try:
         yield
     finally:
+        if signal.getsignal(signal.SIGALRM) is not old[signal.SIGALRM]:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for signum, handler in old.items():
             signal.signal(signum, handler)
+
+
+def _is_leaving(error):
+    """Whether `SystemExit` is being handled: nothing may interrupt what cleans up."""
+    while error is not None and not isinstance(error, SystemExit):
+        error = error.__context__
+    return error is not None
 
 
 def judge(path, fault):

@@ -51,6 +51,14 @@ class IrfData:
         """Diffuse gammas of all offsets, None without any."""
         return None if self.whole.thrown.is_point else self.whole
 
+    @property
+    def rings(self):
+        """Rings (deg) of figures by offset: of diffuse gammas or, without, of background."""
+        if self.diffuse is not None:
+            return self.whole_rings
+        kinds = self.samples.keys() - {"gamma"}
+        return _rings(max(self.samples[kind].thrown.viewcone_max for kind in kinds))
+
 
 def n_threads():
     """Threads for the bootstrap: the cores that we may use, within ``OMP_NUM_THREADS``."""
@@ -122,9 +130,13 @@ def read_all(
     whole, whole_rings = gamma, np.array(source_ring)
     if "gamma_diffuse" in good:
         whole = good["gamma_diffuse"]
-        edge = whole.thrown.viewcone_max
-        whole_rings = np.append(np.arange(np.ceil(edge)), edge)
+        whole_rings = _rings(whole.thrown.viewcone_max)
     return IrfData(samples, weights, whole, tuple(source_ring), whole_rings, n_read)
+
+
+def _rings(edge):
+    """Edges (deg) of rings of one degree up to that of a cone."""
+    return np.append(np.arange(np.ceil(edge)), edge)
 
 
 def _ring_of(samples):

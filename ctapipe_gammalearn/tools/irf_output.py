@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..irf.offset_separation import separation_tables
 from ..irf.offsets import offset_tables
 from ..irf.overlays import overlay_table
 from ..irf.verdict import probability
@@ -15,6 +16,7 @@ from .irf_responses import write_cuts, write_responses
 from .irf_summary import (
     background_left,
     bookkeeping,
+    by_offset,
     described,
     file_record,
     warnings,
@@ -85,23 +87,22 @@ def write_all(folder, outcome, html):
     meta = {key: str(settings[key]) for key in ("cuts_mode", "obs_time", "spectra", "seed")}
     flux = spectrum_named(settings["spectra"]["gamma"])
     tables = all_tables(outcome.events, outcome.found, outcome.verdicts, flux)
-    data = outcome.data
+    data, events, energies = outcome.data, outcome.events, settings["energy_range"]
     if data.diffuse is not None:
-        tables |= offset_tables(
-            outcome.events, data.diffuse, data.whole_rings, settings["energy_range"]
-        )
+        tables |= offset_tables(events, data.diffuse, data.rings, energies)
+    tables |= separation_tables(events, data.diffuse, data.rings, energies)
     tables |= outcome.observation_tables
     if outcome.overlays:
         tables["overlays"] = overlay_table(outcome.overlays)
     write_tables(folder, tables, meta)
     write_replicas(folder / "bootstrap.h5", outcome.found)
     _write_responses(folder, outcome.data, settings, outcome.choose)
-    summary = write_summary(folder / "summary.json", _summary(outcome))
+    summary = write_summary(folder / "summary.json", _summary(outcome, tables))
     if html:
         write_report(folder, summary, tables, outcome.overlays)
 
 
-def _summary(outcome):
+def _summary(outcome, tables):
     """Content of ``summary.json``."""
     settings, data = outcome.settings, outcome.data
     samples = {
@@ -121,6 +122,7 @@ def _summary(outcome):
     content = {
         "inputs": inputs, "settings": settings, "leakage": outcome.leakage, "samples": samples,
         "verdict": verdict, "timing": outcome.timing, "background_mc": left, "warnings": notes,
+        "by_offset": by_offset(tables),
     }  # fmt: skip
     if outcome.observation:
         content["observation"] = outcome.observation

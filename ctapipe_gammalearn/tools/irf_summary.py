@@ -11,12 +11,14 @@ from .. import __version__
 from ..files import whole_file
 from ..irf.comparison import METRICS
 from ..irf.metrics import ONE_SIGMA
+from ..irf.offset_separation import METRICS as SEPARATION
 from ..irf.samples import RECO_EDGES
 from ..irf.verdict import ENDPOINTS, qualified_bins
 
 __all__ = [
     "background_left",
     "bookkeeping",
+    "by_offset",
     "described",
     "file_record",
     "warnings",
@@ -100,6 +102,17 @@ def background_left(found, names, energy_range):
         out[name] = {"min": int(n.min()), "median": float(np.median(n))} if len(n) else {
             "min": None, "median": None,
         }  # fmt: skip
+    return out
+
+
+def by_offset(tables):
+    """Separation by offset in plain values: table, reconstructor, list of rings."""
+    keys = ("offset_min", "offset_max", "value", "lo", "hi", "n", "n_bkg_mc", "valid")
+    out = {}
+    for metric in SEPARATION:
+        for row in tables.get(f"offset_{metric}", ()):
+            rings = out.setdefault(metric, {}).setdefault(str(row["reconstructor"]), [])
+            rings.append({key: row[key] for key in keys})
     return out
 
 

@@ -7,7 +7,8 @@ import sys
 from tqdm import tqdm
 
 from ..exceptions import SimulationError
-from ..io.simulated_files import publish, read_mark, remove_strays
+from ..files import publish, remove_strays
+from ..io.simulated_files import read_mark
 from .cluster_farm import ClusterFarm
 from .farm import Farm, signals_as_exit
 from .simulation_jobs import mark_settings, merge_files, simulate_run, write_run

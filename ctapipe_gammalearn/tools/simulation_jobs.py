@@ -13,7 +13,8 @@ import tables
 import yaml
 
 from ..compat import CTAPIPE_VERSION
-from ..io.simulated_files import append_runs, has_events, part_name, set_mark
+from ..files import part_name, whole_file
+from ..io.simulated_files import append_runs, has_events, set_mark
 from .worker import EX_IOERR, Failure, count
 
 __all__ = [
@@ -45,9 +46,8 @@ def write_run(path, run, array_folder="."):
     array = Path(array_folder) / run.array
     if array.is_file():
         values["array"] = os.path.relpath(array, path.parent)
-    part = part_name(path)
-    part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    part.replace(path)
+    with whole_file(path) as part:
+        part.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
 
 
 def simulate_run(path, run, settings, images_only):
@@ -148,17 +148,25 @@ def merge_files(path, paths, settings):
     -------
     Path
         File that waits for verification.
+
+    Raises
+    ------
+    Failure
+        If ctapipe refuses, for instance files of equal obs_ids, or it cannot be written.
     """
     from ctapipe.core import run_tool
+    from ctapipe.io.hdf5merger import CannotMerge
     from ctapipe.tools.merge import MergeTool
 
     filled = [p for p in paths if has_events(p)] or paths[:1]
     with _new_file(path) as part:
         argv = [str(p.resolve()) for p in filled]
-        argv += ["-o", str(part.resolve()), "--log-level=ERROR", f"--provenance-log={os.devnull}"]
-        code = run_tool(MergeTool(), argv=argv, cwd=part.parent, raises=False)
-        if code:
-            raise Failure(f"{path}: ctapipe-merge ended with code {code}; its message is above")
+        # ctapipe's own message would be a traceback
+        argv += ["-o", str(part.resolve()), "--log-level=50", f"--provenance-log={os.devnull}"]
+        try:
+            run_tool(MergeTool(), argv=argv, cwd=part.parent)
+        except CannotMerge as error:
+            raise Failure(f"{path}: cannot be merged ({error}); its parts are kept") from None
         append_runs(part, [p for p in paths if p not in filled])
         set_mark(part, settings)
     return part

@@ -5,19 +5,17 @@ these 64 digits replaced by zeros.  safetensors itself accepts more than half of
 damaged files (it promises safety, not integrity).
 """
 
-import contextlib
 import hashlib
 import json
-import os
 import re
-import secrets
 import stat
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from ..exceptions import ModelFileError
+from ..exceptions import ModelFileError, OutputError
+from ..files import whole_file
 
 __all__ = ["read_bytes", "seal", "unseal", "write_bytes"]
 
@@ -151,23 +149,8 @@ def write_bytes(path, raw, overwrite=False):
     if path.is_dir() or not path.parent.is_dir():
         kind = "is a folder" if path.is_dir() else "its folder does not exist"
         raise ModelFileError(f"{path}: {kind}; choose another name")
-    part = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        if overwrite:
-            part.replace(path)
-        else:
-            path.hardlink_to(part)
-    except FileExistsError:
-        raise ModelFileError(
-            f"{path}: exists; choose another name, or --overwrite to replace it"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not every file system can sync a folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        with whole_file(path, overwrite) as part:
+            part.write_bytes(raw)
+    except OutputError as error:
+        raise ModelFileError(str(error)) from None

@@ -13,9 +13,10 @@ from ctapipe_gammalearn.exceptions import DeviceError, ModelFileError
 from ctapipe_gammalearn.inference import Predictor, exported
 from ctapipe_gammalearn.inference.exported import TOLERANCE, export_model, largest_difference
 from ctapipe_gammalearn.inference.whole import WholeModel
-from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, InputSettings
+from ctapipe_gammalearn.nn import Architecture
 from ctapipe_gammalearn.nn.engines import camera_mapping
 from ctapipe_gammalearn.weights import random_model, trained_model
+from tests.helpers import shower_network
 from tests.inference.test_likelihood import CALIBRATION, lattice  # noqa: F401
 
 PAGE = Path(__file__).parents[2] / "docs/user_guide/export.rst"
@@ -24,21 +25,11 @@ SMALL = dict(num_layers=1, block_features=(4, 6), reduced=(1, 1), fc_width=8)
 
 def shower_model(lattice, direction=12, cartesian=False):  # noqa: F811
     """Model with its own input stage, six rotations, all tasks and a calibration."""
-    shower = InputSettings(5.0, crop=None if cartesian else 8, rotations=6)
-    architecture = Architecture(
-        variant="cartesian" if cartesian else "indexed",
-        output_size=(6, 6) if cartesian else None,
-        num_channels=5, num_layers=1, block_features=(4, 6), attention="none", reduced=(),
-        fc_width=8, trunk=1, num_scalars=shower.num_scalars,
-        outputs={"energy": 2, "direction": direction, "class": 2, "impact": 2},
-    )  # fmt: skip
-    mapping = camera_mapping(lattice) if cartesian else None
-    network = GammaPhysNet(architecture, lattice, mapping, shower=shower)
-    network.reset_parameters(torch.Generator().manual_seed(3))
+    network = shower_network(lattice, 5.0, direction, (6, 6) if cartesian else None)
     with torch.no_grad():  # outputs that differ from image to image
         for head in (network.energy, network.impact, network.classifier):
             head.weight.mul_(30)
-    return trained_model(network.eval(), lattice, "made-up", calibration=CALIBRATION)
+    return trained_model(network, lattice, "made-up", calibration=CALIBRATION)
 
 
 @pytest.fixture(scope="module")

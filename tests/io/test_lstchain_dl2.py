@@ -116,7 +116,7 @@ BROKEN = {
     "simulation": (lambda p: rename(p, "delta_t", "mc_energy"), "simulated events"),
     "no direction": (lambda p: rename(p, "reco_alt", "disp"), "no column reco_alt"),
     "pickles": (only_objects, "fixed layout"),
-    "unknown cut": (lambda p: None, "quality selection"),
+    "unknown cut": (lambda p: None, "criterion cannot be applied"),
 }
 
 

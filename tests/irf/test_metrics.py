@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from ctapipe_gammalearn.irf import metrics
 from ctapipe_gammalearn.irf.samples import RECO_EDGES
+from ctapipe_gammalearn.scores import auc
 
 from . import toy
 
@@ -170,20 +171,14 @@ def test_roc_agrees_with_scikit_learn(digits):
     assert_allclose(curve["efficiency"], efficiency, atol=1e-12)
     assert_array_equal(curve["cut"], cut)
     area = np.sum(np.diff(acceptance) * (efficiency[1:] + efficiency[:-1]) / 2)
-    n = np.zeros(300, int), np.zeros(600, int)
-    binned = metrics.auc_by_bin((signal, weights[0], n[0]), (background, weights[1], n[1]), 2)
-    assert_allclose(binned["auc"], [area, np.nan], rtol=1e-12)
+    assert_allclose(auc(signal, background, *weights), area, rtol=1e-12)
     expected = roc_auc_score(label, everything[0], sample_weight=everything[1])
     assert_allclose(area, expected, rtol=1e-12)
-    assert_array_equal(binned["n"], [300, 0])
-    assert_array_equal(binned["n_background"], [600, 0])
 
 
 def test_auc_of_the_toy_is_exact(gamma, proton):
-    n = len(gamma)
-    place = np.zeros(n, int)
-    columns = [(s.reconstructions["ref"].gammaness, np.ones(n), place) for s in (gamma, proton)]
-    assert_allclose(metrics.auc_by_bin(*columns, 1)["auc"], toy.AUC, atol=4 * 4e-4)
+    scores = (s.reconstructions["ref"].gammaness for s in (gamma, proton))
+    assert_allclose(auc(*scores), toy.AUC, atol=4 * 4e-4)
 
 
 def test_background_at_an_efficiency_takes_the_tightest_cut():

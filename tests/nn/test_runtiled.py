@@ -75,6 +75,12 @@ def test_any_activation_on_a_square_and_a_full_lattice(
         assert difference(lattice, x, activation=activation, **SMALL) < 1e-5
 
 
+def test_activation_without_code_is_named():
+    f = Function("run", ("ptr %in",))
+    with pytest.raises(RuntimeError, match="no machine code for the activation mish"):
+        activate(f, Activation("mish"), "%x", 4)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activation_itself(name):
     module = ACTIVATIONS[name]()

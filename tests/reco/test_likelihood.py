@@ -3,16 +3,15 @@
 import astropy.units as u
 import numpy as np
 import pytest
-import torch
 from astropy.coordinates import AltAz, SkyCoord
 from ctapipe.coordinates import TelescopeFrame
 from ctapipe.io import EventSource
 
 from ctapipe_gammalearn.inference import Predictor
 from ctapipe_gammalearn.lattice import CameraLattice
-from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, InputSettings, camera_mapping
 from ctapipe_gammalearn.reco import GammaPhysNetReconstructor
 from ctapipe_gammalearn.weights import trained_model, write_model
+from tests.helpers import shower_network
 
 
 @pytest.fixture(scope="module", params=["modes", "axis", "cartesian"])
@@ -21,21 +20,10 @@ def likelihood_model(request, subarray, tmp_path_factory):
     geometry = subarray.tel[1].camera.geometry
     x, y = (values.to_value(u.m) for values in (geometry.pix_x, geometry.pix_y))
     lattice = CameraLattice.from_positions(x, y)
-    cartesian = request.param == "cartesian"
-    direction = 7 if request.param == "axis" else 24
-    shower = InputSettings(29.3, crop=None if cartesian else 8)
-    architecture = Architecture(
-        variant="cartesian" if cartesian else "indexed",
-        output_size=(28, 28) if cartesian else None,
-        num_channels=5, num_layers=1, block_features=(4, 6), attention="none", reduced=(),
-        fc_width=8, trunk=1, num_scalars=shower.num_scalars,
-        outputs={"energy": 2, "direction": direction, "class": 2, "impact": 2},
-    )  # fmt: skip
-    mapping = camera_mapping(lattice) if cartesian else None
-    network = GammaPhysNet(architecture, lattice, mapping, shower=shower)
-    network.reset_parameters(torch.Generator().manual_seed(3))
+    size = (28, 28) if request.param == "cartesian" else None
+    network = shower_network(lattice, 29.3, 7 if request.param == "axis" else 24, size)
     path = tmp_path_factory.mktemp("likelihood") / "model.safetensors"
-    write_model(path, trained_model(network.eval(), lattice, "LSTCam"))
+    write_model(path, trained_model(network, lattice, "LSTCam"))
     return path
 
 

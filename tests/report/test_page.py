@@ -185,7 +185,8 @@ def test_warnings_say_what_is_missing(report, summary):
 def test_without_diffuse_gammas_the_section_says_so(report, out):
     assert "By-offset".lower() in {i.lower() for i in report.ids}
     assert "No diffuse gammas were given" in (out / "report.html").read_text(encoding="utf-8")
-    assert not list((out / "figures").glob("offset_*"))
+    names = [p.stem for p in (out / "figures").glob("offset_*")]
+    assert names == ["offset_background_efficiency"]
 
 
 @pytest.mark.parametrize("n_diffuse", [4000, 40])
@@ -196,10 +197,19 @@ def test_diffuse_gammas_are_shown_by_offset(n_diffuse, dl2, tmp_path):
     options = ["--gamma-diffuse", tmp_path / "d.h5", "-o", tmp_path / "out"]
     assert run(tmp_path, dl2, ["reference", "network"], *options) == 0
     report = Report((tmp_path / "out/report.html").read_text(encoding="utf-8"))
-    for name in ("efficiency", "aeff", "theta68", "eres", "bias"):
+    for name in ("efficiency", "aeff", "theta68", "eres", "bias", "auc", "background_efficiency"):
         assert f"offset_{name}" in report.ids
         table = AstropyTable.read(tmp_path / f"out/benchmarks/offset_{name}.ecsv")
-        assert table["valid"].any() == (n_diffuse > 1000)
+        assert table["valid"].any() == (n_diffuse > 1000 or name == "background_efficiency")
+        svg = (tmp_path / f"out/figures/offset_{name}.svg").read_text(encoding="utf-8")
+        assert ("too few events" in svg) == (not table["valid"].all())
+    summary = json.loads((tmp_path / "out/summary.json").read_text(encoding="utf-8"))
+    table = AstropyTable.read(tmp_path / "out/benchmarks/offset_auc.ecsv")
+    rows = table[table["reconstructor"] == "network"]
+    rings = summary["by_offset"]["auc"]["network"]
+    for key, missing in (("offset_max", 0), ("value", None), ("n_bkg_mc", 0), ("valid", 0)):
+        values = rows[key].tolist()
+        assert [r[key] for r in rings] == [missing if v != v else v for v in values]
     table = AstropyTable.read(tmp_path / "out/benchmarks/theta68.ecsv")
     np.testing.assert_allclose(table["offset_min"], 0.3, atol=1e-9)
     np.testing.assert_allclose(table["offset_max"], 0.5, atol=1e-9)

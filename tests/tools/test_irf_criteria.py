@@ -10,7 +10,9 @@ from ctapipe.core import run_tool
 from ctapipe.io import read_table, write_table
 from ctapipe.irf import OptimizationResult
 from ctapipe.tools.compute_irf import IrfTool as CtapipeTool
+from packaging.version import Version
 
+from ctapipe_gammalearn.compat import CTAPIPE_VERSION
 from ctapipe_gammalearn.io.dl2_events import read_sample
 from ctapipe_gammalearn.irf.cuts import fixed_cuts
 from ctapipe_gammalearn.irf.cuts_file import cuts_hdus, read_cuts
@@ -147,8 +149,11 @@ def test_a_selection_of_images(images, tmp_path):
     np.testing.assert_array_equal(area, selected_area(images[1], cuts, criteria=STRICT[1:2]))
 
 
+@pytest.mark.skipif(
+    Version(CTAPIPE_VERSION) >= Version("0.31"),
+    reason="since 0.31 ctapipe asks for telescopes, which tables of images do not have",
+)
 def test_ctapipe_makes_the_same_response_of_images(images, tmp_path):
-    """Up to 0.28: later ones ask for telescopes, which tables of images do not have."""
     options = write_cuts(tmp_path, [(p, f"{x}_tel_is_valid") for p, x in NET.items()], "_tel")
     config = CONFIG | {
         "DL2EventLoader": {"event_reader_function": "read_telescope_events_chunked"},
@@ -162,10 +167,7 @@ def test_ctapipe_makes_the_same_response_of_images(images, tmp_path):
     argv += ["--output", tmp_path / "irf.fits"]
     for kind in ("gamma", "proton", "electron"):
         argv += [f"--{kind}-file", images[1].parent / f"{kind}.dl2.h5"]
-    argv = [str(word) for word in argv]
-    code = run_tool(CtapipeTool(), argv=argv, cwd=tmp_path, raises=False)
-    if code:
-        pytest.skip("this ctapipe reads no tables of images")
+    run_tool(CtapipeTool(), argv=[str(word) for word in argv], cwd=tmp_path)
     theirs = Table.read(tmp_path / "irf.fits", hdu="EFFECTIVE AREA")["EFFAREA"].squeeze()
     area = selected_area(images[1], read_cuts(options[-1])[0], "telescope")
     np.testing.assert_allclose(area, theirs, rtol=1e-9)

@@ -318,12 +318,10 @@ def test_wrong_usage_is_exit_2_and_writes_nothing(run, folder, camera, model_fil
 
 
 def test_full_disk_is_exit_74(run, folder, camera, monkeypatch):
-    from ctapipe_gammalearn.weights import container
-
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(container.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     code, _, err = run("init", "--camera", camera, "-o", "a.safetensors", *SMALL)
     assert code == 74
     assert "No space left on device" in err

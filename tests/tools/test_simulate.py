@@ -13,14 +13,7 @@ import tables
 from ctapipe.core import run_tool
 from ctapipe.io import TableLoader
 
-from ctapipe_gammalearn.io.simulated_files import (
-    part_name,
-    publish,
-    read_mark,
-    remove_strays,
-    set_mark,
-    verify,
-)
+from ctapipe_gammalearn.io.simulated_files import verify
 from ctapipe_gammalearn.simulation import dataset
 from ctapipe_gammalearn.tools.simulate import SimulateTool
 
@@ -176,30 +169,6 @@ def test_damaged_files_are_found(sound, damage):
     assert not verify(sound)
     damage(sound)
     assert verify(sound)
-
-
-def test_publishing_never_replaces_a_file_by_accident(sound, tmp_path):
-    part = part_name(sound)
-    shutil.copy(sound, part)
-    with pytest.raises(ValueError, match="exists"):
-        publish(part, sound)
-    assert not part.exists()
-    shutil.copy(sound, part)
-    set_mark(part, {"other": 1})
-    publish(part, sound, overwrite=True)
-    assert read_mark(sound) == {"other": 1}
-
-
-def test_only_strays_of_this_machine_are_removed(tmp_path):
-    """Jobs of a farm share a folder: what another machine writes is none of our business."""
-    mine = part_name(tmp_path / "a.dl1.h5")
-    words = mine.name.split(".")
-    gone, foreign = ([*words[:-5], m, "999999999", *words[-3:]] for m in (words[-5], "elsewhere"))
-    paths = [mine, *(tmp_path / ".".join(name) for name in (gone, foreign))]
-    for path in paths:
-        path.touch()
-    remove_strays(tmp_path)
-    assert [path.exists() for path in paths] == [True, False, True]
 
 
 def environment():

@@ -10,7 +10,6 @@ import torch
 from ctapipe_gammalearn.exceptions import DeviceError, ModelFileError
 from ctapipe_gammalearn.lattice import CameraLattice
 from ctapipe_gammalearn.nn import Architecture, Mapping
-from ctapipe_gammalearn.weights import container as container_module
 from ctapipe_gammalearn.weights import random_model, read_model, write_model
 from ctapipe_gammalearn.weights.store import Model, network_tensors, weights_sha256
 from ctapipe_gammalearn.weights.synthetic import synthetic_images
@@ -250,7 +249,7 @@ def test_failed_write_leaves_what_was_there(model, model_file, monkeypatch, over
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(container_module.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_model(target, model, overwrite=overwrite)
     assert model_file.read_bytes() == before

@@ -57,6 +57,15 @@ def activate(f, activation, x, w):
     activation : Activation
     x : str
     w : int
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    RuntimeError
+        For this activation there is no code.
     """
     positive = lambda: f.intrinsic("maxnum", (x, f.constant(0, w)), w)  # noqa: E731
     negative = lambda: f.intrinsic("minnum", (x, f.constant(0, w)), w)  # noqa: E731
@@ -79,7 +88,7 @@ def activate(f, activation, x, w):
             half = f.binary("fmul", x, f.constant(0.5, w), w)
             u = f.binary("fmul", x, f.constant(0.5**0.5, w), w)
             return f.fma(half, error_function(f, u, w), half, w)
-    raise NotImplementedError(f"activation {activation.name}")
+    raise RuntimeError(f"no machine code for the activation {activation.name}")
 
 
 def derivative(f, activation, x, w):
