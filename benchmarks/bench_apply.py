@@ -9,6 +9,7 @@ imports are left out.
 
 * apply, ctapipe-process with the same model, reading of the images alone, network alone;
 * apply for several portions (``--chunk-size``) and batches;
+* four files by one and by two workers of ``--cluster``, with the start of the workers;
 * peak memory of apply for each number of events in ``--memory``, with a small untrained network.
 """
 
@@ -18,6 +19,7 @@ import resource
 import tempfile
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,24 @@ def process(path, model, folder, device):
     return None, time.perf_counter() - start, None
 
 
+def many(path, model, folder, device, workers):
+    """Run the command on a cluster of this machine for four files; seconds in all."""
+    from ctapipe.core import run_tool
+
+    from ctapipe_gammalearn.tools.apply import ApplyTool
+
+    inputs = [Path(folder, f"{i}.dl1.h5") for i in range(4)]
+    for link in inputs:
+        link.unlink(missing_ok=True)
+        link.hardlink_to(path)
+    argv = [*(f"--input={p}" for p in inputs), f"--output={folder}/{workers}", "--cluster",
+            f"--workers={workers}", "--quiet", f"--{NETWORK}.model_path={model}",
+            f"--{NETWORK}.device={device}"]  # fmt: skip
+    start = time.perf_counter()
+    run_tool(ApplyTool(), argv, cwd=folder, raises=True)
+    return time.perf_counter() - start
+
+
 def read(path, *_):
     """Read and decode all images and parameters."""
     from ctapipe.io import HDF5EventSource
@@ -117,8 +137,9 @@ def infer(path, model, _, device):
 
 def fresh(function, *args, **kwargs):
     """Result of a function in a process of its own."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, args, kwargs)
+    # not daemonic, as the workers of a Pool are: these may not start processes of their own
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args, **kwargs).result()
 
 
 def small_model(path, folder):
@@ -156,6 +177,10 @@ def speed(source, model, n_events, folder, device):
     for size in (8, 128):
         n, seconds, _ = fresh(apply, path, model, folder, device, batch_size=size)
         print(f"  batches of {size} images: {n / seconds:.0f} images/s")
+    rates = {workers: 4 * n / fresh(many, path, model, folder, device, workers)
+             for workers in (1, 2)}  # fmt: skip
+    print(f"  four files, one worker: {rates[1]:.0f} images/s, two: {rates[2]:.0f},"
+          f" {rates[2] / rates[1]:.2f} times as fast")  # fmt: skip
 
 
 def main():

@@ -114,7 +114,7 @@ def derivative(f, activation, x, w):
             density = f.binary("fmul", density, f.constant((2 * pi) ** -0.5, w), w)
             half = f.constant(0.5, w)
             return f.fma(x, density, f.fma(error_function(f, u, w), half, half, w), w)
-    raise NotImplementedError(f"activation {activation.name}")
+    raise RuntimeError(f"no machine code for the derivative of {activation.name}")
 
 
 def sigmoid(f, x, w):
