@@ -15,7 +15,6 @@ imports are left out.
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
 import time
 import warnings
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import tables
-from conditions import print_conditions
+from conditions import print_conditions, resident
 
 import ctapipe_gammalearn
 
@@ -57,14 +56,13 @@ def settings(model, **network):
 
 
 def apply(path, model, folder, device, chunk_size=512, **network):
-    """Apply to a file; images, seconds, peak memory (MB)."""
+    """Apply to a file; images, seconds, peak memory (MiB)."""
     from ctapipe_gammalearn.tools.apply_job import apply_file
 
     options = settings(model, device=device, **network) | {"chunk_size": chunk_size}
     done = apply_file(str(path), f"{folder}/apply.h5", options)
     Path(f"{folder}/apply.h5").unlink()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
-    return done["images"], done["seconds"], peak
+    return done["images"], done["seconds"], resident("VmHWM")
 
 
 def process(path, model, folder, device):
@@ -173,7 +171,7 @@ def speed(source, model, n_events, folder, device):
           " slower one's time")  # fmt: skip
     for size in (64, 2048):
         n, seconds, peak = fresh(apply, path, model, folder, device, chunk_size=size)
-        print(f"  portions of {size} images: {n / seconds:.0f} images/s, peak {peak:.0f} MB")
+        print(f"  portions of {size} images: {n / seconds:.0f} images/s, peak {peak:.0f} MiB")
     for size in (8, 128):
         n, seconds, _ = fresh(apply, path, model, folder, device, batch_size=size)
         print(f"  batches of {size} images: {n / seconds:.0f} images/s")
@@ -202,7 +200,7 @@ def main():
             path = replicate(options.input, f"{folder}/{n_events}.h5", n_events)
             model = small_model(path, folder)
             n, seconds, peak = fresh(apply, path, model, folder, options.device)
-            print(f"  {n} images: peak {peak:.0f} MB, {n / seconds:.0f} images/s (small network)")
+            print(f"  {n} images: peak {peak:.0f} MiB, {n / seconds:.0f} images/s (small network)")
             Path(path).unlink()
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conditions import interleaved, print_conditions
+from conditions import interleaved, print_conditions, resident
 
 from ctapipe_gammalearn.lattice import CameraLattice
 from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, camera_mapping
@@ -220,12 +220,6 @@ def training(batch, rounds):
               f"  x {seconds['indexedconv'] / t:5.2f}")  # fmt: skip
 
 
-def _resident(key):
-    """Resident memory of this process (MiB) from Linux: VmRSS now, VmHWM its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
-
-
 def _peak(name, batch, queue):
     """Memory above the loaded network, in a process of its own."""
     torch.set_num_threads(1)
@@ -235,9 +229,9 @@ def _peak(name, batch, queue):
     with torch.inference_mode():
         network(x[:1])
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
-        before = _resident("VmRSS")
+        before = resident("VmRSS")
         network(x)
-    queue.put(_resident("VmHWM") - before)
+    queue.put(resident("VmHWM") - before)
 
 
 def peak_memory(name, batch):

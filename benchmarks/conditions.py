@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +16,15 @@ def print_conditions(title):
     print(f"{title}\n  {platform.machine()}, {os.cpu_count()} cores, Python"
           f" {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__},"
           f" {torch.get_num_threads()} thread(s), malloc mmap threshold {malloc}")  # fmt: skip
+
+
+def resident(key):
+    """Resident memory of this process (MiB) from Linux: VmRSS now, VmHWM its peak.
+
+    ``ru_maxrss`` would begin with the memory of the process that started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
 
 
 def interleaved(cases, rounds, clock=time.process_time):
