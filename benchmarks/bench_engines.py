@@ -1,6 +1,6 @@
 """Engines against indexedconv: γ-PhysNet on the LST camera, one thread, float32.
 
-    python benchmarks/bench_engines.py [--rounds 5] [--batch 1 32 256] [--no-train]
+    python benchmarks/bench_engines.py [--rounds 5] [--batch 1 32 256] [--no-train] [--avx2]
 
 All engines run in turn in one process; CPU time, median.  Quote the ratios: to indexedconv
 at the same batch, and to its best, eight images at a time.  "sgemm" and "FMA" are the useful
@@ -9,7 +9,8 @@ relative to a product of two 1024 x 1024 matrices by numpy, and to independent f
 multiply-adds in registers.  Peak memory is that of one forward pass in a fresh process.
 MALLOC_MMAP_THRESHOLD_=1073741824 and MALLOC_TRIM_THRESHOLD_=4294967296 in the environment keep
 glibc from returning buffers, which helps indexedconv most: state which setting a number belongs
-to.
+to.  ``--avx2`` is for the code of runtiled; numpy's follows with OPENBLAS_CORETYPE=Haswell, torch's
+with ONEDNN_MAX_CPU_ISA=AVX2 and ATEN_CPU_CAPABILITY=avx2.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +26,8 @@ import torch
 from conditions import interleaved, print_conditions, resident
 
 from ctapipe_gammalearn.lattice import CameraLattice
-from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, camera_mapping
-from ctapipe_gammalearn.nn.runtiled import machine, machine_code, processor
+from ctapipe_gammalearn.nn import Architecture, GammaPhysNet, camera_mapping, runtiled
+from ctapipe_gammalearn.nn.runtiled import machine, machine_code
 from ctapipe_gammalearn.nn.runtiled.text import Function, vector
 from ctapipe_gammalearn.weights import read_model
 
@@ -90,7 +92,7 @@ def sgemm():
 
 def fused_multiply_adds():
     """Function that does nothing else, and its number of operations."""
-    host, rounds = processor(), 500_000
+    host, rounds = runtiled.processor(), 500_000
     w, n_sums = host.lanes, host.accumulators
     f = Function("run", ("i64 %n", "ptr %in", "ptr %out", "ptr %a", "ptr %b"))
     x = f.load("%in", 0, w)
@@ -101,6 +103,12 @@ def fused_multiply_adds():
     memory = np.full(2 * w, 0.5, dtype=np.float32)
     addresses = memory.ctypes.data, memory.ctypes.data + 4 * w, 0, 0
     return lambda: (run(rounds, *addresses), memory)[0], 2 * w * n_sums * rounds
+
+
+def leave_out_avx512():
+    """Let runtiled generate what it would for a processor with AVX2 at best."""
+    host = replace(runtiled.processor(), name="x86-64-v3", features="", lanes=8, accumulators=12)
+    runtiled.processor = lambda: host
 
 
 def check(outputs, tolerance=2e-5):
@@ -250,8 +258,11 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 32, 256])
     parser.add_argument("--no-train", action="store_true")
+    parser.add_argument("--avx2", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.avx2:
+        leave_out_avx512()
     print_conditions("γ-PhysNet DA, 3 layers, 16/32/64 features, LSTCam, float32")
     for size in arguments.batch:
         inference(size, arguments.rounds)
