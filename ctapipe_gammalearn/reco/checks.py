@@ -8,7 +8,7 @@ from ctapipe.io import DataLevel, HDF5EventSource
 from ..exceptions import ModelMismatch
 from . import tally as outcomes
 
-__all__ = ["check_input", "number_of_threads", "refusal", "root"]
+__all__ = ["check_input", "number_of_threads", "passes", "refusal", "root"]
 
 IMAGE_LEVELS = [DataLevel.R1, DataLevel.DL0, DataLevel.DL1_IMAGES]
 
@@ -53,7 +53,26 @@ def number_of_threads(wanted):
     return min(wanted or 1, available, int(limit) if limit.isdigit() and int(limit) else available)
 
 
-def refusal(dl1, model, query):
+def passes(dl1, query):
+    """Whether a telescope passes a quality query, which counts those with image parameters.
+
+    Parameters
+    ----------
+    dl1 : ctapipe.containers.DL1CameraContainer or None
+        Or another object with ``parameters``.
+    query : ctapipe.core.QualityQuery
+
+    Returns
+    -------
+    bool
+        Without image parameters: whether there are no criteria.
+    """
+    if dl1 is None or dl1.parameters is None:
+        return not query.quality_criteria
+    return bool(all(query(parameters=dl1.parameters)))
+
+
+def refusal(dl1, model, passed):
     """Reason why a telescope gets no prediction, None if it does.
 
     Parameters
@@ -61,11 +80,9 @@ def refusal(dl1, model, query):
     dl1 : ctapipe.containers.DL1CameraContainer or None
         Or another object with ``image``, ``peak_time`` and ``parameters``.
     model : TelescopeModel or None
-    query : ctapipe.core.QualityQuery
-        Asked, and so counted, once for each telescope with image parameters.
+    passed : bool
+        See `passes`.
     """
-    measured = dl1 is not None and dl1.parameters is not None
-    passed = all(query(parameters=dl1.parameters)) if measured else not query.quality_criteria
     if model is None:
         return outcomes.NO_MODEL
     if dl1 is None or dl1.image is None:
@@ -78,5 +95,5 @@ def refusal(dl1, model, query):
     if any(shape != model.order.shape for shape in shapes):
         return outcomes.WRONG_SIZE
     if not passed:
-        return outcomes.QUALITY_CUT if measured else outcomes.NO_PARAMETERS
+        return outcomes.NO_PARAMETERS if dl1.parameters is None else outcomes.QUALITY_CUT
     return None

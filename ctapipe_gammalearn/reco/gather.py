@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..io.dl1_chunks import Events
-from .checks import refusal
-from .rows import RowParameters
+from .checks import passes, refusal
+from .rows import RowParameters, passing_rows
 
 __all__ = ["Dl1Row", "complete_windows"]
 
@@ -32,8 +32,7 @@ def complete_windows(portions, network):
     """
     waiting = None
     for portion in portions:
-        for image in portion.images:
-            _judge(image, network)
+        _judge(portion.images, network)
         events = portion if waiting is None else _join(waiting, portion)
         ends = _ends(events, network.images_per_batch)
         if ends:
@@ -56,12 +55,29 @@ class Dl1Row:
         self.parameters = None if found is None else RowParameters(*found)
 
 
-def _judge(image, network):
+def _judge(images, network):
     """Take the pixels of images that the network must not see."""
-    reason = refusal(Dl1Row(image), network.models.get(image.tel_id), network.quality_query)
-    if reason is not None:
-        network.tally.count(reason)
-        image.image = image.peak_time = None
+    for image, passed in zip(images, _passing(images, network.quality_query), strict=True):
+        reason = refusal(Dl1Row(image), network.models.get(image.tel_id), passed)
+        if reason is not None:
+            network.tally.count(reason)
+            image.image = image.peak_time = None
+
+
+def _passing(images, query):
+    """What `passes` says of each image, many at once."""
+    passed, rows = [False] * len(images), {}
+    for i, image in enumerate(images):
+        if image.parameters is None:
+            passed[i] = passes(Dl1Row(image), query)
+        else:
+            table, row = image.parameters
+            rows.setdefault(id(table), (table, []))[1].append((i, row))
+    for table, found in rows.values():
+        places, numbers = map(list, zip(*found, strict=True))
+        for i, good in zip(places, passing_rows(table, numbers, query), strict=True):
+            passed[i] = good
+    return passed
 
 
 def _ends(events, n_images):

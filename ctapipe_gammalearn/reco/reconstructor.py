@@ -8,7 +8,7 @@ from ctapipe.reco import StereoCombiner
 
 from ..exceptions import GammaLearnError
 from .announce import announce
-from .checks import check_input, number_of_threads, refusal, root
+from .checks import check_input, number_of_threads, passes, refusal, root
 from .containers import fill_telescopes, property_prefixes, to_tables
 from .deferred import DeferredReconstructor
 from .estimates import reconstruct
@@ -146,7 +146,7 @@ class GammaPhysNetReconstructor(DeferredReconstructor):
 
     def _accepts(self, dl1, tel_id):
         """Whether the network will see an image; the reason is counted if not."""
-        reason = refusal(dl1, self.models.get(tel_id), self.quality_query)
+        reason = refusal(dl1, self.models.get(tel_id), passes(dl1, self.quality_query))
         if reason is not None:
             self.tally.count(reason)
         return reason is None

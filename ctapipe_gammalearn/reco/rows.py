@@ -1,11 +1,16 @@
 """Rows of a telescope table, read like the containers of an event."""
 
+import ast
+import contextlib
+import functools
+
 import astropy.units as u
 import numpy as np
+from ctapipe.core.expression_engine import ALLOWED_GLOBALS, ExpressionError
 
 from ..exceptions import ModelMismatch
 
-__all__ = ["TableRow", "pointing", "telescopes"]
+__all__ = ["TableRow", "passing_rows", "pointing", "telescopes"]
 
 #: Prefixes of the columns of each container of ``event.dl1.tel[tel_id].parameters``.
 PREFIXES = {
@@ -17,6 +22,9 @@ PREFIXES = {
     "intensity_statistics": ("intensity",),
     "peak_time_statistics": ("peak_time",),
 }
+#: What an expression may consist of to be evaluated for all rows of a table at once.
+ON_ROWS = (ast.Expression, ast.Compare, ast.BinOp, ast.UnaryOp, ast.Call, ast.Attribute, ast.Name)
+ON_ROWS += (ast.Constant, ast.expr_context, ast.operator, ast.unaryop, ast.cmpop)
 
 
 class TableRow:
@@ -53,6 +61,57 @@ class RowParameters:
                 value, unit = self._table[column][self._row], self._table[column].unit
                 return value if unit is None else u.Quantity(value, unit)
         raise AttributeError(f"the table has no column {self._prefixes[0]}_{name}")
+
+
+class Names(dict):
+    """Names in the expressions of a quality query that stand for many rows."""
+
+    def __init__(self, n, **names):
+        super().__init__(**names)
+        self.n = n
+
+    def __len__(self):
+        return self.n
+
+
+@functools.cache
+def acts_on_rows(expression):
+    """Whether an expression on columns is that on each row: nothing in it sees other rows."""
+    nodes = list(ast.walk(ast.parse(expression, mode="eval")))
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    return all(map(_is_ufunc, called)) and all(isinstance(node, ON_ROWS) for node in nodes)
+
+
+def _is_ufunc(function):
+    """Whether a node is a function of numpy that works element by element, as ``log10``."""
+    if isinstance(function, ast.Name):
+        return isinstance(ALLOWED_GLOBALS.get(function.id), np.ufunc)
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        return function.value.id == "np" and isinstance(getattr(np, function.attr, None), np.ufunc)
+    return False
+
+
+def passing_rows(table, rows, query):
+    """Whether rows pass a quality query, which counts them.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        Of image parameters.
+    rows : list of int
+    query : ctapipe.core.QualityQuery
+        Evaluated for all rows at once where its expressions allow that.
+
+    Returns
+    -------
+    list of bool
+    """
+    if all(map(acts_on_rows, query.expressions)):
+        names = Names(len(rows), parameters=RowParameters(table, rows))
+        with contextlib.suppress(ExpressionError):  # such as "and", for single values only
+            if all(np.shape(result) == (len(rows),) for result in query.engine(names)):
+                return query.get_table_mask(names).tolist()
+    return [bool(all(query(parameters=RowParameters(table, row)))) for row in rows]
 
 
 def pointing(table):
