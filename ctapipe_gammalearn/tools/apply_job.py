@@ -32,6 +32,7 @@ __all__ = ["CHUNK_SIZE", "apply_file"]
 
 CHUNK_SIZE = 512  # images
 AHEAD = 2  # portions that wait for the network, and for being written
+CACHE = 1 << 21  # bytes of chunks that each table may keep in memory; 16 MiB unless set
 STATISTICS = "/dl2/service/tel_event_statistics"
 
 
@@ -123,7 +124,7 @@ class _Job(Component):
             reader, selection = self._reader(subarray, source)
             check_parameters(self.path, reader, self.network)
             left_out = self._left_out(source)
-            target = stack.enter_context(tables.open_file(self.part, "w"))
+            target = stack.enter_context(tables.open_file(self.part, "w", CHUNK_CACHE_SIZE=CACHE))
             written = copy_file(source, target, left_out, selection)
             events, images = self._reconstruct(reader, target, written, progress)
             self._finish(target, written)
