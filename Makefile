@@ -18,6 +18,9 @@ export NUMBA_NUM_THREADS ?= 1
 TRAINED ?= trained
 GAMMA_SCALE ?= 0.27
 PROTON_SCALE ?= 0.14
+# seed of the training; another than 1 has folders of its own
+SEED ?= 1
+SEEDED := $(if $(filter-out 1,$(SEED)),-seed$(SEED))
 # factor on the test samples of the report
 REPORT_SCALE ?= 1
 JOBS ?= 0
@@ -31,7 +34,7 @@ help:
 	@echo "make docs   build the documentation into docs/_build/html"
 	@echo "make lint   ruff check and ruff format --check"
 	@echo "make bench  run the benchmarks"
-	@echo "make train-small   simulate and train lst-patch, hours (TRAINED=folder)"
+	@echo "make train-small   simulate and train lst-patch, hours (TRAINED=folder, SEED=2)"
 	@echo "make train  the same for lst-gammaphysnet, the best model"
 	@echo "make report   simulate, train the Random Forest, compare lst-gammaphysnet with it, hours;"
 	@echo "              minutes: make report TRAINED=small GAMMA_SCALE=0.01 PROTON_SCALE=0.01 REPORT_SCALE=0.02"
@@ -85,18 +88,18 @@ train-data: $(VENV)/.train
 	  --samples train_proton --scale $(PROTON_SCALE) \
 	  --run-options $(RESOURCES)/train_proton_run.yaml
 
-TRAIN = $(BIN)/ctapipe-gammalearn-train -i $(TRAINED)/data/train_gamma_diffuse.dl1.h5 \
+TRAIN = $(BIN)/ctapipe-gammalearn-train --seed $(SEED) -i $(TRAINED)/data/train_gamma_diffuse.dl1.h5 \
   -i $(TRAINED)/data/train_proton.dl1.h5
 
 train-small: train-data
-	$(TRAIN) --config $(RESOURCES)/train.yaml -o $(TRAINED)/small
+	$(TRAIN) --config $(RESOURCES)/train.yaml -o $(TRAINED)/small$(SEEDED)
 
 train: train-data
-	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/gammaphysnet
+	$(TRAIN) --config $(RESOURCES)/train_gammaphysnet.yaml -o $(TRAINED)/gammaphysnet$(SEEDED)
 	$(BIN)/ctapipe-gammalearn-simulate -o $(TRAINED)/data --preset standard --jobs $(JOBS) \
 	  --samples calibrate_gamma_diffuse --run-options $(RESOURCES)/train_gamma_run.yaml
-	$(BIN)/ctapipe-gammalearn-models calibrate $(TRAINED)/gammaphysnet/model.safetensors \
-	  -i $(TRAINED)/data/calibrate_gamma_diffuse.dl1.h5 -o $(TRAINED)/calibrated.safetensors \
+	$(BIN)/ctapipe-gammalearn-models calibrate $(TRAINED)/gammaphysnet$(SEEDED)/model.safetensors \
+	  -i $(TRAINED)/data/calibrate_gamma_diffuse.dl1.h5 -o $(TRAINED)/calibrated$(SEEDED).safetensors \
 	  --overwrite
 
 report: train-data

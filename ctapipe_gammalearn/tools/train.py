@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from dataclasses import replace
 
 from ctapipe.core.traits import Int, List, Path, Unicode
 from traitlets import default
@@ -42,6 +43,11 @@ class TrainTool(ModelTool):
     init_from = InputPath(
         help="Model file to start from, of the same architecture and camera.",
     ).tag(config=True)
+    seed = Int(
+        default_value=None,
+        allow_none=True,
+        help="Seed of weights, order and noise; default: the recipe's.",
+    ).tag(config=True)
     tel_type = Unicode(
         default_value=None, allow_none=True, help="Only telescopes of this type or camera."
     ).tag(config=True)
@@ -52,6 +58,7 @@ class TrainTool(ModelTool):
         ("o", "output"): "TrainTool.output",
         ("c", "config"): "TrainTool.recipe",
         "init-from": "TrainTool.init_from",
+        "seed": "TrainTool.seed",
         "tel-type": "TrainTool.tel_type",
         "allowed-tels": "TrainTool.allowed_tels",
     }
@@ -73,6 +80,9 @@ class TrainTool(ModelTool):
 
         check_lightning()
         self._settings = Recipe() if self.recipe is None else read_recipe(self.recipe)
+        if self.seed is not None:
+            run = replace(self._settings.run, seed=self.seed)
+            self._settings = replace(self._settings, run=run)
         if not self.inputs:
             raise TrainingError(f"{self.name}: give DL1 files with -i")
         if self.output is None:
