@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,22 +16,9 @@ from ctapipe_gammalearn.nn.runtiled.raster import Raster
 from ctapipe_gammalearn.nn.runtiled.text import Function
 from tests.helpers import golden_network, random_images, random_network
 
+from .shapes import SHAPES, SMALL
+
 pytest.importorskip("llvmlite")
-SMALL = dict(num_layers=1, block_features=(3, 4), reduced=(1, 1))
-SHAPES = {
-    "one block": dict(block_features=(8,), reduced=(2,)),
-    "hardly any channels": dict(num_channels=1, block_features=(2, 3), reduced=(1, 1)),
-    "five input channels": dict(num_channels=5, block_features=(8, 16), reduced=(2, 4)),
-    "several vectors": dict(num_layers=1, block_features=(24, 40, 80), reduced=(3, 5, 9)),
-    "squeeze, no norm": dict(attention="se", norm="none", num_layers=3),
-    "silu, no attention": dict(attention="none", reduced=(), activation="silu"),
-}
-
-
-@pytest.fixture
-def strict(monkeypatch):
-    """No fallback."""
-    monkeypatch.setattr(runtiled, "_warn", pytest.fail)
 
 
 @pytest.fixture
@@ -97,12 +83,7 @@ def test_activation_itself(name):
     assert out[4001] == 0  # padded channels stay zero
 
 
-@pytest.mark.parametrize("level, lanes", [("x86-64", 4), ("x86-64-v3", 8)])
-def test_smaller_processors(strict, hexagonal_camera, monkeypatch, level, lanes):
-    if {4: "+sse2", 8: "+avx2"}[lanes] not in processor().features:
-        pytest.skip("not this kind of processor")
-    host = replace(processor(), name=level, features="", lanes=lanes, accumulators=12)
-    monkeypatch.setattr("ctapipe_gammalearn.nn.runtiled.processor", lambda: host)
+def test_smaller_processors(strict, hexagonal_camera, smaller_processor):
     assert difference(hexagonal_camera, random_images(2, hexagonal_camera)) < 1e-5
 
 

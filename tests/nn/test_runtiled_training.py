@@ -3,7 +3,6 @@
 import copy
 import logging
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -16,29 +15,12 @@ from ctapipe_gammalearn.nn.runtiled.activations import Activation, derivative
 from ctapipe_gammalearn.nn.runtiled.text import Function
 from tests.helpers import golden_lattice, random_images, random_network
 
+from .shapes import SHAPES, SMALL
+
 pytest.importorskip("llvmlite")
 METHODS = ["convolve", "weight_gradient", "input_gradient", "apply", "reduce", "gradient", "gate"]
-SMALL = dict(num_layers=1, block_features=(3, 4), reduced=(1, 1))
-SHAPES = {
-    "one block": dict(block_features=(8,), reduced=(2,), activation="gelu"),
-    "hardly any channels": dict(
-        num_channels=1, block_features=(2, 3), reduced=(1, 1), activation="tanh"
-    ),
-    "five input channels": dict(
-        num_channels=5, block_features=(8, 16), reduced=(2, 4), activation="silu"
-    ),
-    "several vectors": dict(
-        num_layers=1, block_features=(24, 40, 80), reduced=(3, 5, 9), activation="gelu"
-    ),
-    "squeeze, no norm": dict(attention="se", norm="none", num_layers=3, activation="gelu"),
-    "elu, no attention": dict(attention="none", reduced=(), activation="elu:1.0"),
-}
-
-
-@pytest.fixture
-def strict(monkeypatch):
-    """No fallback."""
-    monkeypatch.setattr(runtiled, "_warn", pytest.fail)
+# gradients of the kinks of relu would depend on rounding
+SMOOTH = dict(zip(SHAPES, ["gelu", "tanh", "silu", "gelu", "gelu", "elu:1.0"], strict=True))
 
 
 @pytest.fixture
@@ -72,7 +54,7 @@ def compare(lattice, n, **architecture):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gradients_of_any_shape_of_network(strict, lattices, shape, camera):
     for n in (1, 3, 9):  # one image, one thread's share, several shares
-        compare(lattices[camera], n, **SHAPES[shape])
+        compare(lattices[camera], n, **SHAPES[shape] | {"activation": SMOOTH[shape]})
 
 
 def test_gradients_on_the_lst_camera(strict, golden):
@@ -81,12 +63,7 @@ def test_gradients_on_the_lst_camera(strict, golden):
             activation="gelu")  # fmt: skip
 
 
-@pytest.mark.parametrize("level, lanes", [("x86-64", 4), ("x86-64-v3", 8)])
-def test_smaller_processors(strict, hexagonal_camera, monkeypatch, level, lanes):
-    if {4: "+sse2", 8: "+avx2"}[lanes] not in processor().features:
-        pytest.skip("not this kind of processor")
-    host = replace(processor(), name=level, features="", lanes=lanes, accumulators=12)
-    monkeypatch.setattr("ctapipe_gammalearn.nn.runtiled.processor", lambda: host)
+def test_smaller_processors(strict, hexagonal_camera, smaller_processor):
     compare(hexagonal_camera, 3, block_features=(16, 24), reduced=(1, 2), activation="gelu")
 
 

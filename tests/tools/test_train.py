@@ -82,6 +82,20 @@ def test_overwrite_starts_anew_with_the_arrays_that_are_there(run, folder):
     assert {p: p.stat().st_mtime_ns for p in run.glob("arrays/*/*")} == arrays
 
 
+def test_seed_of_the_command_takes_the_place_of_the_recipes(run, folder, tmp_path):
+    recipe = RECIPE | {"run": RECIPE["run"] | {"seed": 7}}
+    (folder / "seven.yaml").write_text(yaml.safe_dump(recipe))
+    seven = [option.replace("recipe.yaml", "seven.yaml") for option in inputs(folder)]
+    assert train(*inputs(folder), "-o", tmp_path / "option", "--seed=7") == 0
+    assert train(*seven, "-o", tmp_path / "recipe") == 0
+    paths = (tmp_path / "option", tmp_path / "recipe", run)
+    models = [read_model(path / "model.safetensors") for path in paths]
+    assert [m.card.training["recipe"]["run"]["seed"] for m in models] == [7, 7, 1]
+    option, recipe, other = (m.network.state_dict().values() for m in models)
+    assert all(map(np.array_equal, option, recipe))
+    assert not all(map(np.array_equal, option, other))
+
+
 def test_telescopes_are_chosen(folder, tmp_path):
     # one telescope has too few images to train on, and the message counts them
     assert train(*inputs(folder), "-o", tmp_path / "run", "--allowed-tels=1") == 2
@@ -98,6 +112,7 @@ def test_telescopes_are_chosen(folder, tmp_path):
         (["--input=gamma.dl1.h5", "--config=unknown.yaml"], "did you mean batch_size"),
         (["--input=gamma.dl1.h5", "--init-from=recipe.yaml"], "recipe.yaml: "),
         (["--input=gamma.dl1.h5", "--inpt=1"], "unknown option --inpt"),
+        (["--input=gamma.dl1.h5", "--seed=-1"], "run.seed: this value is not possible"),
         ([], "give DL1 files with -i"),
     ],
 )
