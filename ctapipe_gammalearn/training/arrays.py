@@ -26,6 +26,7 @@ __all__ = [
     "ImageSet",
     "finite_images",
     "join",
+    "noise_range",
     "write_arrays",
 ]
 
@@ -54,6 +55,7 @@ EVENT_DTYPE = np.dtype(
 META_KEYS = ("version", "camera", "focal_length_m", "shape", "sources")
 COLUMNS = ("image", "peak_time", "events")
 SHOWERS = "showers.npy"
+N_NOISE = 10_000  # images behind the noise of a sample
 
 
 def finite_images(image, peak_time):
@@ -77,6 +79,25 @@ def finite_images(image, peak_time):
     image = np.where(good, image, 0).astype(np.float32).clip(-LARGEST, LARGEST)
     peak_time = np.where(timed, peak_time, 0).astype(np.float32).clip(-LARGEST, LARGEST)
     return image, peak_time, usable
+
+
+def noise_range(image):
+    """Pixel noise of a sample, mostly night-sky background: what a network has seen of it.
+
+    Parameters
+    ----------
+    image : ndarray, shape (n, n_pixels), p.e.
+        With signal in a minority of the pixels.
+
+    Returns
+    -------
+    list of float, p.e.
+        5 % and 95 % quantiles over the images of half the width of the central 68 % of the
+        charges: the standard deviation, were the noise normal.
+    """
+    some = np.asarray(image[:: -(-len(image) // N_NOISE)], dtype=np.float32)
+    low, high = np.quantile(some, (0.1587, 0.8413), axis=1)
+    return np.quantile((high - low) / 2, (0.05, 0.95)).round(3).tolist()
 
 
 class _Column:
@@ -126,7 +147,8 @@ def write_arrays(folder, blocks, pixels, meta, showers=None):
         Pixel centres in the CameraFrame.
     meta : dict
         JSON values: camera (name), focal_length_m, shape ("hexagonal", "square"), sources
-        (list of dict, see ``io.training_files``).  A single source gets its ``n_images`` here.
+        (list of dict, see ``io.training_files``).  A single source gets its ``n_images`` and
+        ``noise_pe`` (`noise_range`) here.
     showers : callable, optional
         Called after the last block; fingerprints of all showers, rising: see
         `fingerprints.shower_prints`.
@@ -157,7 +179,8 @@ def write_arrays(folder, blocks, pixels, meta, showers=None):
         meta = {"version": VERSION, **meta, "n_images": n, "n_dropped": n_dropped}
         meta["sources"] = [dict(source) for source in meta["sources"]]
         if len(meta["sources"]) == 1:
-            meta["sources"][0]["n_images"] = n
+            noise = noise_range(np.load(part / "image.npy", mmap_mode="r"))
+            meta["sources"][0] |= {"n_images": n, "noise_pe": noise}
         (part / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         part.rename(folder)
     finally:

@@ -148,10 +148,11 @@ def recalibrated(model, images):
 
 
 def _validity(sources):
-    """Ranges of the simulated showers."""
+    """Ranges of the simulated showers and of the noise."""
     energies = [
         s["energy_TeV"] for s in sources if s.get("primary") == "gamma" and s.get("energy_TeV")
     ]
+    noise = [s["noise_pe"] for s in sources if s.get("noise_pe")]
     zeniths = [90.0 - s["pointing_alt_az_deg"][0] for s in sources if s.get("pointing_alt_az_deg")]
     return {
         "telescopes": [],
@@ -160,7 +161,9 @@ def _validity(sources):
         if energies
         else None,
         "site": None,
-        "nsb": None,
+        "nsb": f"pixel noise {min(n[0] for n in noise):.2f} to {max(n[1] for n in noise):.2f} p.e."
+        if noise
+        else None,
     }
 
 

@@ -165,10 +165,19 @@ def test_record_says_what_was_simulated(demo, converted):
             "viewcone_deg": [0.0, 2.5],
             "pointing_alt_az_deg": [70.0, 180.0],
             "n_images": 171,
+            "noise_pe": [1.3, 1.5],
         }
     ]
     assert content_hash(demo) == converted.meta["sources"][0]["sha256"]
     assert json.loads(json.dumps(converted.meta)) == converted.meta
+
+
+def test_noise_is_that_outside_of_the_cleaned_images(demo, converted):
+    with TableLoader(demo) as loader:
+        table = loader.read_telescope_events(dl1_images=True)
+    noise = [i[~mask].std() for i, mask in zip(table["image"], table["image_mask"], strict=True)]
+    expected = np.quantile(noise, (0.05, 0.95))
+    np.testing.assert_allclose(converted.meta["sources"][0]["noise_pe"], expected, rtol=0.1)
 
 
 def test_pixels_are_those_of_the_camera(converted):

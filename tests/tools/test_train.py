@@ -64,6 +64,9 @@ def test_model_is_written_for_the_camera_of_the_files(run):
     assert [s["primary"] for s in card.training["samples"]] == ["gamma", "proton"]
     assert card.training["recipe"]["network"]["block_features"] == [4]
     assert card.validity["energy_TeV"][0] < 0.1
+    low, high = card.training["samples"][0]["noise_pe"]
+    assert card.validity["nsb"] == f"pixel noise {low:.2f} to {high:.2f} p.e."
+    assert 0.5 < low < high < 3
 
 
 def test_same_command_does_nothing(run, folder, capsys):

@@ -10,7 +10,13 @@ import pytest
 
 from ctapipe_gammalearn.exceptions import TrainingError
 from ctapipe_gammalearn.training import arrays
-from ctapipe_gammalearn.training.arrays import EVENT_DTYPE, ImageArrays, join, write_arrays
+from ctapipe_gammalearn.training.arrays import (
+    EVENT_DTYPE,
+    ImageArrays,
+    join,
+    noise_range,
+    write_arrays,
+)
 
 from .made_up import made_up_arrays, made_up_images, made_up_meta
 
@@ -37,6 +43,14 @@ def test_blocks_of_any_size_come_back_as_written(tmp_path, hexagonal_camera):
     np.testing.assert_array_equal(found.pix_x, hexagonal_camera.pix_x)
     assert found.meta["sources"][0]["n_images"] == found.meta["n_images"] == 1300
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_noise_is_that_of_the_empty_pixels():
+    sigma = np.linspace(1, 3, 201)[:, np.newaxis]
+    image = np.random.default_rng(1).normal(0, sigma, (201, 2000))
+    image[:, :40] += 50  # a shower
+    image[:, 40:60] = 0  # dead pixels
+    assert noise_range(image) == pytest.approx([1.1, 2.9], rel=0.03)
 
 
 def test_arrays_are_plain_npy_files(tmp_path, hexagonal_camera):
