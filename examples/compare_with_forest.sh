@@ -7,12 +7,13 @@
 # interruption.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-folder=${1:?give a folder}
+folder=$(realpath "${1:?give a folder}")
 shift
+[ $# -gt 0 ] || set -- "$folder/small/model.safetensors"
+models=()
+for model in "$@"; do models+=("$(realpath -e "$model")"); done
 mkdir -p "$folder/test" "$folder/evaluation"
 cd "$folder"
-models=("$@")
-if [ ${#models[@]} -eq 0 ]; then models=(small/model.safetensors); fi
 
 simulate() { # simulate NAME SCALE-OF-GAMMAS SCALE-OF-PROTONS OPTIONS...
     local name=$1 gamma=$2 proton=$3
@@ -25,7 +26,7 @@ simulate() { # simulate NAME SCALE-OF-GAMMAS SCALE-OF-PROTONS OPTIONS...
         --scale "$proton" --run-options "test/$name.proton.yaml"
 }
 
-simulate nominal 0.1 0.0284 "nsb: 1.0"
+simulate nominal 0.1 0.284 "nsb: 1.0"
 for nsb in 0.7 1.3 2.0; do
     simulate "nsb$nsb" 0.05 0.0142 "nsb: $nsb"
 done
