@@ -9,9 +9,10 @@ __all__ = ["print_summary", "write_tables"]
 
 UNITS = {
     "intensity": {"low": "", "high": "", "psi68": "deg", "psi68_error": "deg"},
-    "true_energy": {"low": "TeV", "high": "TeV", "psi68": "deg"},
-    "reco_energy": {"low": "TeV", "high": "TeV", "psi68": "deg"},
+    "true_energy": {"low": "TeV", "high": "TeV", "psi68": "deg", "psi68_error": "deg"},
+    "reco_energy": {"low": "TeV", "high": "TeV", "psi68": "deg", "psi68_error": "deg"},
     "differences": {},
+    "energy_differences": {"low": "TeV", "high": "TeV"},
 }
 
 

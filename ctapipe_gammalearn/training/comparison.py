@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..exceptions import TrainingError
-from .metrics import ENERGY_EDGES, INTENSITY_EDGES, Results, binned, summary
+from .metrics import ENERGY_EDGES, INTENSITY_EDGES, Results, summary
 from .resampling import bootstrap, paired_bootstrap
 
 __all__ = ["common_images", "compare", "differences", "overlaps", "performance", "reconstructed"]
@@ -17,6 +17,7 @@ LEAST = 20
 WITH_ERROR = (
     *("auc", "background_left", "calibration_error"),
     *("psi68", "energy_bias", "energy_resolution", "median_abs_ln"),
+    *("direction_coverage", "energy_coverage"),
 )
 
 
@@ -56,50 +57,57 @@ def compare(methods, groups, *, efficiency=0.7, n_bootstrap=200):
     efficiency : float
         Fraction of gammas kept by the cut for ``background_left``.
     n_bootstrap : int
-        Replicas of the showers.
+        Replicas of the showers; 0: no errors and no differences.
 
     Returns
     -------
     dict of str to list of dict
-        ``intensity`` (first all images, then bins), ``true_energy`` and ``reco_energy``: rows
-        with ``method``, ``low``, ``high`` and figures of merit; ``differences``: see
-        `differences`.
+        ``intensity`` (first all images, then bins), ``true_energy`` and ``reco_energy``: see
+        `performance`; ``differences`` (ranges of intensity) and ``energy_differences`` (bins of
+        true energy): see `differences`.
     """
     metric = partial(summary, efficiency=efficiency)
     first = next(iter(methods.values()))
-    tables = {"intensity": [], "true_energy": [], "differences": []}
+    energy = _bins(10.0 ** np.asarray(first.true_log10_energy, dtype=np.float64), ENERGY_EDGES)
+    ranges = {"intensity": _intensities(first.intensity), "true_energy": energy}
+    tables = {name: [] for name in ranges}
     if all(results.log10_energy is not None for results in methods.values()):
         tables["reco_energy"] = []
     for name, results in methods.items():
-        rows = performance(results, first.intensity, groups, metric, n_bootstrap)
-        tables["intensity"] += [{"method": name, **row} for row in rows]
-        bins = {"true_energy": 10.0 ** np.asarray(results.true_log10_energy, dtype=np.float64)}
         if "reco_energy" in tables:
-            bins["reco_energy"] = 10.0 ** np.asarray(results.log10_energy)
-        for table, energy in bins.items():
-            rows = binned(results, energy, ENERGY_EDGES, metric)
-            tables[table] += [{"method": name, **r} for r in rows if r["n_gamma"] >= LEAST]
-    tables["differences"] = differences(methods, groups, metric, n_bootstrap)
+            ranges["reco_energy"] = _bins(10.0 ** np.asarray(results.log10_energy), ENERGY_EDGES)
+        for table, bins in ranges.items():
+            rows = performance(results, bins, groups, metric, n_bootstrap)
+            tables[table] += [{"method": name, **row} for row in rows]
+    if n_bootstrap:
+        pairs = {"differences": ranges["intensity"], "energy_differences": energy}
+        for table, bins in pairs.items():
+            tables[table] = differences(methods, bins, groups, metric, n_bootstrap)
     return tables
 
 
-def _ranges(intensity):
-    """All images, then bins of intensity: (low, high, mask)."""
+def _bins(values, edges):
+    """(low, high, mask) of each bin; a bin contains its lower edge."""
+    return [(a, b, (values >= a) & (values < b)) for a, b in pairwise(map(float, edges))]
+
+
+def _intensities(intensity):
+    """All images, then bins of intensity; nothing if it is not known."""
     if intensity is None:
-        return
-    edges = INTENSITY_EDGES
-    for low, high in [(edges[0], edges[-1]), *pairwise(edges)]:
-        inside = (intensity >= low) & (intensity < high)
-        yield low, high, inside
+        return []
+    return _bins(intensity, INTENSITY_EDGES[:: len(INTENSITY_EDGES) - 1]) + _bins(
+        intensity, INTENSITY_EDGES
+    )
 
 
-def performance(results, intensity, groups, metric, n_bootstrap):
-    """Figures of merit with bootstrap errors, for all images and in bins of intensity.
+def performance(results, ranges, groups, metric, n_bootstrap):
+    """Figures of merit with bootstrap errors in ranges of something.
 
     Parameters
     ----------
     results : Results
-    intensity : ndarray, shape (n,), p.e.
+    ranges : iterable of (float, float, ndarray of bool)
+        Lower and upper edge, and which images are between them.
     groups : ndarray, shape (n,), int
     metric : callable
     n_bootstrap : int
@@ -107,26 +115,29 @@ def performance(results, intensity, groups, metric, n_bootstrap):
     Returns
     -------
     list of dict
-        ``low``, ``high`` (p.e.), the metrics, and ``<metric>_error``.
+        ``low``, ``high``, the metrics, and ``<metric>_error``; none of a range with hardly any
+        gammas.
     """
     rows = []
-    for low, high, inside in _ranges(intensity):
+    for low, high, inside in ranges:
         chosen = results.take(inside)
         if chosen.is_gamma.sum() < LEAST:
             continue
         row = {"low": low, "high": high, **metric(chosen)}
-        errors = bootstrap(metric, groups[inside], chosen, n_bootstrap)
+        errors = bootstrap(metric, groups[inside], chosen, n_bootstrap) if n_bootstrap else {}
         row |= {f"{k}_error": errors[k] for k in WITH_ERROR if k in errors}
         rows.append(row)
     return rows
 
 
-def differences(methods, groups, metric, n_bootstrap):
+def differences(methods, ranges, groups, metric, n_bootstrap):
     """What each reconstruction gains over the first.
 
     Parameters
     ----------
     methods : dict of str to Results
+    ranges : sequence of (float, float, ndarray of bool)
+        As for `performance`.
     groups : ndarray, shape (n,), int
     metric : callable
     n_bootstrap : int
@@ -134,14 +145,14 @@ def differences(methods, groups, metric, n_bootstrap):
     Returns
     -------
     list of dict
-        ``method``, ``reference``, ``low``, ``high`` (p.e.), ``metric``, ``value``,
+        ``method``, ``reference``, ``low``, ``high``, ``metric``, ``value``,
         ``reference_value``, ``difference``, its ``error`` and 95 % interval
         ``difference_low``, ``difference_high``; ``ratio`` and ``ratio_error``.
     """
     reference, *others = methods
-    base, rows = methods[reference], []
+    rows = []
     for name in others:
-        for low, high, inside in _ranges(base.intensity):
+        for low, high, inside in ranges:
             pair = [methods[key].take(inside) for key in (reference, name)]
             if pair[0].is_gamma.sum() < LEAST:
                 continue

@@ -104,9 +104,8 @@ def energy_curve(rows, metric, label, *, energy="true energy"):
         low, high, value = (np.array([row[key] for row in own]) for key in ("low", "high", metric))
         if len(own):
             centre = np.sqrt(low * high)
-            axes.errorbar(
-                centre, value, xerr=(centre - low, high - centre), fmt="o", ms=4, label=name
-            )
+            widths = {"xerr": (centre - low, high - centre), "yerr": _errors(own, metric)}
+            axes.errorbar(centre, value, **widths, fmt="o", ms=4, label=name)
     if metric == "energy_bias":
         axes.axhline(0, color="0.4", lw=1)
     else:
@@ -137,7 +136,8 @@ def coverage(rows):
                 centre = [np.sqrt(row["low"] * row["high"]) for row in own]
                 label = f"{name}, {metric.split('_')[0]}"
                 value = [row[metric] for row in own]
-                axes.plot(centre, value, marker + "-", color=f"C{number}", ms=4, label=label)
+                style = {"fmt": marker + "-", "color": f"C{number}", "ms": 4}
+                axes.errorbar(centre, value, _errors(own, metric), **style, label=label)
     axes.axhline(COVERAGE, color="0.4", lw=1)
     return _finish(figure, axes)
 
@@ -164,6 +164,11 @@ def draw_all(folder, methods, tables):
         drawn["coverage"] = coverage(rows)
     for name, figure in drawn.items():
         save(figure, Path(folder) / f"{name}.png")
+
+
+def _errors(rows, metric):
+    """Standard errors; nothing to draw where there are none."""
+    return [row.get(f"{metric}_error", np.nan) for row in rows]
 
 
 def _with(methods, column):

@@ -6,7 +6,6 @@ Rows without a prediction are NaN; every function leaves them out, and `summary`
 """
 
 from dataclasses import dataclass, fields
-from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +18,6 @@ __all__ = [
     "angular_separation",
     "auc",
     "background_left",
-    "binned",
     "calibration_error",
     "energy_bias_resolution",
     "median_abs_ln",
@@ -253,33 +251,6 @@ def _energy_summary(gammas):
     if gammas.energy_uncert is not None:
         out["energy_coverage"] = _coverage(np.abs(error), gammas.energy_uncert)
     return out
-
-
-def binned(results, values, edges, metric=summary):
-    """Figures of merit in bins.
-
-    Parameters
-    ----------
-    results : Results
-    values : ndarray, shape (n,)
-        What the bins are in, such as true energy or intensity.
-    edges : sequence of float, shape (n_bins + 1,)
-        A bin contains its lower edge.
-    metric : callable
-        From `Results` to a dict of numbers.
-
-    Returns
-    -------
-    list of dict
-        Of each bin with images: ``low``, ``high`` and the metrics.
-    """
-    place = np.searchsorted(edges, values, "right") - 1
-    rows = []
-    for i, (low, high) in enumerate(pairwise(edges)):
-        inside = place == i
-        if inside.any():
-            rows.append({"low": float(low), "high": float(high), **metric(results.take(inside))})
-    return rows
 
 
 def _finite(values):

@@ -215,4 +215,4 @@ def draw_validation(results, showers, run_dir):
     folder = run_dir / VALIDATION
     folder.mkdir(exist_ok=True)
     methods = {"validation": results}
-    draw_all(folder, methods, compare(methods, showers, n_bootstrap=2))
+    draw_all(folder, methods, compare(methods, showers, n_bootstrap=0))

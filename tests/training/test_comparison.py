@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -66,10 +68,37 @@ def test_half_of_the_error_is_a_ratio_of_one_half(tables):
     assert found["auc"]["difference"] == found["auc"]["value"] - found["auc"]["reference_value"]
 
 
-def test_bins_of_true_energy_hold_all_gammas(tables):
-    for name in ("old", "new"):
-        rows = [row for row in tables["true_energy"] if row["method"] == name]
-        assert sum(row["n_gamma"] for row in rows) == 1200
+def test_bins_of_energy_hold_all_gammas_and_have_errors(tables):
+    for name, table in itertools.product(("old", "new"), ("true_energy", "reco_energy")):
+        rows = [row for row in tables[table] if row["method"] == name]
+        assert (
+            (1200 if table == "true_energy" else 1150)
+            <= sum(row["n_gamma"] for row in rows)
+            <= 1200
+        )
+        assert all(row["psi68_error"] > 0 for row in rows)
+        # of a 68 % quantile of n independent errors in two dimensions
+        assert all(0.02 < row["psi68_error"] * np.sqrt(row["n_gamma"]) < 1 for row in rows)
+
+
+def test_differences_in_bins_of_true_energy(tables):
+    rows = [row for row in tables["energy_differences"] if row["metric"] == "psi68"]
+    edges = [(row["low"], row["high"]) for row in tables["true_energy"] if row["method"] == "old"]
+    assert [(row["low"], row["high"]) for row in rows] == edges
+    for row in rows:
+        assert row["ratio"] == pytest.approx(0.5, rel=1e-3)
+        assert row["difference_low"] < row["difference"] < row["difference_high"] < 0
+
+
+def test_bins_contain_their_lower_edge(methods):
+    values = {**vars(methods["old"]), "intensity": np.repeat([50.0, 199.9, 1000.0], 800)}
+    shuffled = np.random.default_rng(1).permutation(2400)
+    found = compare({"a": Results(**values).take(shuffled)}, np.arange(2400), n_bootstrap=0)
+    rows = found["intensity"]
+    assert [(r["low"], r["high"]) for r in rows] == [(50, np.inf), (50, 200)]
+    assert rows[1]["n_gamma"] + rows[1]["n_background"] == 1600
+    assert not any(key.endswith("_error") for row in rows for key in row if key[:4] != "cali")
+    assert "differences" not in found
 
 
 def test_an_image_counts_only_if_all_methods_have_it(methods):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ctapipe_gammalearn.training import figures
-from ctapipe_gammalearn.training.metrics import Results, binned
+from ctapipe_gammalearn.training.metrics import Results, summary
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,13 @@ def results():
 @pytest.fixture(scope="module")
 def rows(results):
     """Table in bins of energy."""
-    bins = binned(results, 10**results.true_log10_energy, [0.01, 0.1, 1, 10])
-    return [{"method": "net", **row} for row in bins]
+    place = np.digitize(results.true_log10_energy, [-1, 0])
+    bins = [(0.01, 0.1), (0.1, 1), (1, 10)]
+    return [
+        {"method": "net", "low": low, "high": high, "energy_bias_error": 0.01 * (i + 1)}
+        | summary(results.take(place == i))
+        for i, (low, high) in enumerate(bins)
+    ]
 
 
 def lines(figure):
@@ -57,10 +62,17 @@ def test_points_lie_in_the_middle_of_the_bins(rows):
     assert list(y) == [row["energy_bias"] for row in rows]
 
 
+def test_bars_are_the_errors_and_absent_without(rows):
+    for metric, expected in (("energy_bias", [0.02, 0.04, 0.06]), ("median_abs_ln", [])):
+        (axes,) = figures.energy_curve(rows, metric, metric).axes
+        _, _, (_, bars) = axes.containers[0]
+        heights = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments() if len(segment)]
+        assert [h for h in heights if np.isfinite(h)] == pytest.approx(expected)
+
+
 def test_coverage_has_lines_of_what_is_known_only(rows):
-    labels = set(lines(figures.coverage(rows)))
-    assert "net, energy" in labels
-    assert "net, direction" not in labels
+    (axes,) = figures.coverage(rows).axes
+    assert axes.get_legend_handles_labels()[1] == ["net, energy"]
 
 
 @pytest.mark.parametrize("draw", [figures.roc, figures.gammaness])

@@ -145,11 +145,3 @@ def test_nothing_in_gives_nan_without_warnings(rng):
     out = metrics.summary(toy(rng, 10).take(slice(0, 0)))
     assert out["n_gamma"] == 0
     assert np.isnan([v for k, v in out.items() if not k.startswith("n_")]).all()
-
-
-def test_bins_contain_their_lower_edge_and_empty_ones_are_left_out(rng):
-    whole = toy(rng, 300)
-    values = np.repeat([50.0, 199.9, 1000.0], 100)
-    rows = metrics.binned(whole, values, metrics.INTENSITY_EDGES)
-    assert [(row["low"], row["high"]) for row in rows] == [(50, 200), (1000, np.inf)]
-    assert [row["n_gamma"] + row["n_background"] for row in rows] == [200, 100]
