@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..exceptions import ModelMismatch
 from ..io.dl2_columns import match_images, read_dl2
 from ..reco.sky import to_horizontal
 from ..training.comparison import reconstructed
@@ -46,10 +47,20 @@ def from_model(predictor, arrays, selection):
     -------
     Results
         Images in the order of the arrays.
+
+    Raises
+    ------
+    ModelMismatch
+        Images of another camera than the model's.
     """
     columns, events = [], []
     for part in arrays:
-        order = predictor.pixel_order(part.pix_x, part.pix_y)
+        try:
+            order = predictor.pixel_order(part.pix_x, part.pix_y)
+        except ModelMismatch as error:
+            file = part.meta["sources"][0].get("file", part.folder)
+            text = f"{file}: images of {part.meta['camera']}, but {error}; choose another model"
+            raise ModelMismatch(text) from None
         index = np.flatnonzero(select(part.events, selection))
         pointing = part.meta["sources"][0]["pointing_alt_az_deg"]
         events.append(part.events[index])
