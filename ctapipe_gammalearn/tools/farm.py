@@ -13,7 +13,7 @@ from .worker import EX_IOERR, Failure, connect
 
 __all__ = ["Farm", "judge", "signals_as_exit"]
 
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 0.05
 
@@ -23,19 +23,22 @@ def signals_as_exit():
     """Turn SIGTERM and SIGHUP into `SystemExit` with the code that a shell would see.
 
     Libraries lose exceptions of a moment in which they do not expect any (in ``__del__``, or
-    while compiled code looks for an attribute): it is raised until it is on its way.
+    while compiled code looks for an attribute): it is raised until it is on its way, and so is the
+    `KeyboardInterrupt` of SIGINT.  What is ignored, as SIGHUP after ``nohup``, stays so.
     """
 
-    def leave(code, *_):
+    def leave(signum, *_):
         # files that were being opened just now complain when they are thrown away
         sys.unraisablehook = lambda unraisable: None
-        signal.signal(signal.SIGALRM, partial(leave, code))
+        signal.signal(signal.SIGALRM, partial(leave, signum))
         signal.setitimer(signal.ITIMER_REAL, RETRY_SECONDS)
         if not _is_leaving(sys.exc_info()[1]):
-            raise SystemExit(code)
+            raise KeyboardInterrupt if signum == signal.SIGINT else SystemExit(128 + signum)
 
-    old = {signal.SIGALRM: signal.getsignal(signal.SIGALRM)}
-    old |= {s: signal.signal(s, partial(leave, 128 + s)) for s in SIGNALS}
+    old = {s: signal.getsignal(s) for s in (signal.SIGALRM, *SIGNALS)}
+    for signum in SIGNALS:
+        if old[signum] != signal.SIG_IGN:
+            signal.signal(signum, partial(leave, signum))
     try:
         yield
     finally:
@@ -46,8 +49,8 @@ def signals_as_exit():
 
 
 def _is_leaving(error):
-    """Whether `SystemExit` is being handled: nothing may interrupt what cleans up."""
-    while error is not None and not isinstance(error, SystemExit):
+    """Whether the way out has begun: nothing may interrupt what cleans up."""
+    while error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):
         error = error.__context__
     return error is not None
 

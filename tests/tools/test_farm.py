@@ -13,19 +13,22 @@ from ctapipe_gammalearn.tools.farm import RETRY_SECONDS, SIGNALS, signals_as_exi
 class Closing:
     """As an open node of PyTables: Python code runs when it is thrown away."""
 
+    def __init__(self, signum):
+        self.signum = signum
+
     def __del__(self):
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(self.signum)
 
 
-def lost_while_closing():
+def lost_while_closing(signum):
     """An exception in ``__del__`` goes nowhere."""
-    Closing()
+    Closing(signum)
 
 
-def lost_in_a_library():
+def lost_in_a_library(signum):
     """As in compiled code that looks for an attribute and clears all errors."""
     with contextlib.suppress(BaseException):
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signum)
 
 
 def wait():
@@ -39,27 +42,42 @@ def hook(monkeypatch):
 
 
 def code_of(work):
-    """Exit code of a command that gets a signal."""
-    with pytest.raises(SystemExit) as caught:
+    """Exit code of a command that gets a signal; that of ctapipe's tools for Ctrl-C."""
+    with pytest.raises((SystemExit, KeyboardInterrupt)) as caught:
         work()
-    return caught.value.code
+    return 130 if caught.type is KeyboardInterrupt else caught.value.code
 
 
 @pytest.mark.parametrize("lose", [lost_while_closing, lost_in_a_library])
-def test_a_signal_is_not_lost_with_its_exception(lose):
+@pytest.mark.parametrize("signum, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_not_lost_with_its_exception(lose, signum, code):
     def work():
         with signals_as_exit():
-            lose()
+            lose(signum)
             wait()
 
     signals = (*SIGNALS, signal.SIGALRM)
     before = [signal.getsignal(s) for s in signals]
-    assert code_of(work) == 143
+    assert code_of(work) == code
     assert [signal.getsignal(s) for s in signals] == before
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
 
 
-def test_cleaning_up_is_not_interrupted():
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_what_is_ignored_stays_ignored(signum):
+    """As SIGHUP is after ``nohup``, and SIGINT in the background of a script."""
+    old = signal.signal(signum, signal.SIG_IGN)
+    try:
+        with signals_as_exit():
+            signal.raise_signal(signum)
+            time.sleep(2 * RETRY_SECONDS)
+        assert signal.getsignal(signum) == signal.SIG_IGN
+    finally:
+        signal.signal(signum, old)
+
+
+@pytest.mark.parametrize("signum, code", [(signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_cleaning_up_is_not_interrupted(signum, code):
     done = []
 
     def clean_up():
@@ -73,10 +91,11 @@ def test_cleaning_up_is_not_interrupted():
     def work():
         with signals_as_exit():
             try:
-                signal.raise_signal(signal.SIGHUP)
+                signal.raise_signal(signum)
                 wait()
             finally:
+                signal.raise_signal(signum)  # an impatient user
                 clean_up()
 
-    assert code_of(work) == 129
+    assert code_of(work) == code
     assert done
